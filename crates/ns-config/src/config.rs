@@ -2,10 +2,12 @@
 
 use crate::{
     Capabilities, Device, DeviceRule, IdMap, Mount, Namespaces, Rlimit, UserSpec,
-    cgroup::CgroupConfig, network::{Network, Route}, source::Source,
+    cgroup::CgroupConfig,
+    network::{Network, Route},
+    source::Source,
 };
 
-/// A container as configured: data only, checked by [`Config::validate`](crate::validate).
+/// A container as configured: data only, checked by [`Config::validate`].
 ///
 /// Every list item carries the JSON pointer (or the command-line flag) that it came from, so that
 /// an error found later, even inside the container, can name the place to mend.

@@ -1,0 +1,4 @@
+//! placeholder
+/// State.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {}
