@@ -1,0 +1,167 @@
+//! `/dev` as programs expect it: a tmpfs with nodes, links, terminals, shared memory and queues.
+
+use ns_init::{Create, Depth, Op, Opening, PlanBuilder, Slot};
+
+use crate::attribute::{NODEV, NOEXEC, NOSUID, STRICTATIME};
+use crate::destination::Destination;
+use crate::device::make_or_bind;
+use crate::error::{Planned, Result};
+use crate::mount::label;
+use crate::source::open_host;
+use crate::tree::{Tree, new_filesystem};
+
+/// A character device that every program may count on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Node {
+    pub(crate) name: &'static str,
+    pub(crate) major: u32,
+    pub(crate) minor: u32,
+}
+
+/// Source: Documentation/admin-guide/devices.txt.
+pub(crate) const NODES: [Node; 6] = [
+    node("null", 1, 3),
+    node("zero", 1, 5),
+    node("full", 1, 7),
+    node("random", 1, 8),
+    node("urandom", 1, 9),
+    node("tty", 5, 0),
+];
+
+const fn node(name: &'static str, major: u32, minor: u32) -> Node {
+    Node { name, major, minor }
+}
+
+/// Writes the ops of the whole layout.
+///
+/// ORDER: the tmpfs is attached first, because a mount can only be attached below an attached one;
+/// everything in it is then made through the descriptor of its mount, by single names.
+pub(crate) fn plan(
+    destination: &Destination,
+    tree: &mut Tree,
+    plan: &mut PlanBuilder,
+) -> Result<()> {
+    let mut parameters = vec![("source", "tmpfs"), ("mode", "755"), ("size", "65536k")];
+    parameters.extend(label("tmpfs", &tree.choices));
+    let dev = new_filesystem("tmpfs", &parameters, NOSUID | STRICTATIME, plan)?;
+    tree.attach(dev, destination, Create::Directory(0o755), plan)?;
+    for node in NODES {
+        make_or_bind(&node.device(), dev, node.name, tree, plan)?;
+    }
+    for (name, target) in LINKS {
+        link(dev, name, target, plan)?;
+    }
+    if std::path::Path::new("/proc/kcore").exists() {
+        link(dev, "core", "/proc/kcore", plan)?;
+        link(dev, "kcore", "/proc/kcore", plan)?;
+    }
+    plan_filesystems(dev, destination, tree, plan)
+}
+
+impl Node {
+    fn device(self) -> ns_config::Device {
+        let path = format!("/dev/{}", self.name);
+        ns_config::Device::char(&path, self.major, self.minor, 0o666)
+    }
+}
+
+fn plan_filesystems(
+    dev: Slot,
+    destination: &Destination,
+    tree: &mut Tree,
+    plan: &mut PlanBuilder,
+) -> Result<()> {
+    let mut parameters = vec![
+        ("source", "devpts"),
+        ("newinstance", crate::tree::FLAG),
+        ("ptmxmode", "0666"),
+        ("mode", "620"),
+    ];
+    if tree.choices.has_tty_group {
+        parameters.push(("gid", "5"));
+    }
+    parameters.extend(label("devpts", &tree.choices));
+    let devpts = below(
+        dev,
+        "pts",
+        ("devpts", &parameters),
+        NOSUID | NOEXEC,
+        tree,
+        plan,
+    )?;
+    if destination.as_str() == "/dev" {
+        tree.dev = Some(dev);
+        tree.devpts = Some(devpts);
+    }
+    let mut parameters = vec![("source", "shm"), ("mode", "1777"), ("size", "65536k")];
+    parameters.extend(label("tmpfs", &tree.choices));
+    let closed = NOSUID | NODEV | NOEXEC;
+    below(dev, "shm", ("tmpfs", &parameters), closed, tree, plan)?;
+    // A shared IPC namespace would show the host's queues.
+    if tree.choices.own_ipc {
+        let parameters = [("source", "mqueue")];
+        below(dev, "mqueue", ("mqueue", &parameters), closed, tree, plan)?;
+    }
+    Ok(())
+}
+
+fn below(
+    dev: Slot,
+    name: &str,
+    (fstype, parameters): (&str, &[(&str, &str)]),
+    attributes: u64,
+    tree: &Tree,
+    plan: &mut PlanBuilder,
+) -> Result<Slot> {
+    let text = plan.text(name).planning()?;
+    let (parent, mode) = (dev, 0o755);
+    plan.push(
+        "make the mount point",
+        Op::MakeDirectory {
+            parent,
+            name: text,
+            mode,
+        },
+    );
+    let mount = new_filesystem(fstype, parameters, attributes, plan)?;
+    tree.attach_at(mount, dev, name, plan)?;
+    Ok(mount)
+}
+
+fn link(parent: Slot, name: &str, target: &str, plan: &mut PlanBuilder) -> Result<()> {
+    let name = plan.text(name).planning()?;
+    let target = plan.text(target).planning()?;
+    plan.push(
+        "make the link",
+        Op::MakeSymlink {
+            parent,
+            name,
+            target,
+        },
+    );
+    Ok(())
+}
+
+/// The host's null device, known by its numbers and not by its name (H16, CVE-2025-31133).
+pub(crate) fn open_null(plan: &mut PlanBuilder) -> Result<Slot> {
+    let slot = open_host("/dev/null", Opening::Path, plan)?;
+    let (major, minor) = (1, 3);
+    plan.push(
+        "check that it is the null device",
+        Op::CheckDevice { slot, major, minor },
+    );
+    Ok(slot)
+}
+
+/// A host device as a mount of its own.
+pub(crate) fn clone_device(slot: Slot, path: &str, plan: &mut PlanBuilder) -> Slot {
+    crate::source::clone_mount(slot, path, Depth::Single, plan)
+}
+
+const LINKS: [(&str, &str); 5] = [
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("ptmx", "pts/ptmx"),
+];

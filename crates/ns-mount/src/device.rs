@@ -1,0 +1,133 @@
+//! Device nodes below the root.
+
+use std::collections::BTreeMap;
+
+use ns_config::{Device, DeviceKind};
+use ns_init::{Create, Op, Opening, PlanBuilder, Slot};
+
+use crate::destination::Destination;
+use crate::dev_layout::{NODES, clone_device};
+use crate::error::{Error, Kind, Planned, Result};
+use crate::host::Rights;
+use crate::source::open_host;
+use crate::tree::{Tree, open_in};
+
+/// Checks a device of the configuration as far as the caller can.
+pub(crate) fn check(device: &Device, rights: Rights) -> Result<Destination> {
+    let checked = Destination::parse(&device.path, STEP).and_then(|destination| {
+        if destination.is_in_proc() {
+            let call = format!("device {destination} lies in /proc");
+            return Err(Error::new(Kind::Hostile, STEP, call));
+        }
+        if device.major > Device::MAX_MAJOR || device.minor > Device::MAX_MINOR {
+            let call = format!("there is no device {}:{}", device.major, device.minor);
+            return Err(Error::new(Kind::InvalidValue, STEP, call));
+        }
+        if rights == Rights::UserNamespace && device.kind == DeviceKind::Block {
+            let call = format!("block device {destination} in a user namespace");
+            return Err(Error::new(Kind::Unsupported, STEP, call));
+        }
+        Ok(destination)
+    });
+    checked.map_err(|error| error.at(device.pointer.as_str()))
+}
+
+/// Writes the ops for all devices of the configuration.
+pub(crate) fn plan(
+    devices: &[(&Device, Destination)],
+    tree: &mut Tree,
+    plan: &mut PlanBuilder,
+) -> Result<()> {
+    let mut parents = BTreeMap::new();
+    if let Some(dev) = tree.dev {
+        parents.insert("/dev".to_owned(), dev);
+    }
+    for (device, destination) in devices {
+        if tree.dev.is_some() && is_in_layout(device, destination) {
+            continue;
+        }
+        plan.at(device.pointer.as_str());
+        let parent = match destination.parent() {
+            None => tree.root,
+            Some(path) => match parents.get(path) {
+                Some(parent) => *parent,
+                None => {
+                    tree.guard(destination, plan)?;
+                    let parent = open_in(tree.root, path, Create::Directory(0o755), plan)?;
+                    parents.insert(path.to_owned(), parent);
+                    parent
+                }
+            },
+        };
+        make_or_bind(device, parent, destination.name(), tree, plan)?;
+    }
+    Ok(())
+}
+
+/// A node that the `/dev` layout has already, exactly as asked for.
+fn is_in_layout(device: &Device, destination: &Destination) -> bool {
+    let standard = |node: &crate::dev_layout::Node| {
+        destination.parent() == Some("/dev")
+            && node.name == destination.name()
+            && (node.major, node.minor) == (device.major, device.minor)
+    };
+    device.kind == DeviceKind::Char
+        && (device.mode, device.uid, device.gid) == (0o666, 0, 0)
+        && NODES.iter().any(standard)
+}
+
+/// Makes the node, or binds the host's node of the same path and number where nodes cannot be made.
+pub(crate) fn make_or_bind(
+    device: &Device,
+    parent: Slot,
+    file_name: &str,
+    tree: &Tree,
+    plan: &mut PlanBuilder,
+) -> Result<()> {
+    if tree.choices.rights == Rights::UserNamespace && device.kind == DeviceKind::Char {
+        return bind(device, parent, file_name, tree, plan);
+    }
+    let name = plan.text(file_name).planning()?;
+    let file_type = match device.kind {
+        DeviceKind::Char => 0o020_000,
+        DeviceKind::Block => 0o060_000,
+        DeviceKind::Fifo => 0o010_000,
+    };
+    plan.push(
+        "make the node",
+        Op::MakeNode {
+            parent,
+            name,
+            mode: file_type | (device.mode & 0o7777),
+            major: device.major,
+            minor: device.minor,
+            uid: device.uid,
+            gid: device.gid,
+        },
+    );
+    Ok(())
+}
+
+fn bind(
+    device: &Device,
+    parent: Slot,
+    file_name: &str,
+    tree: &Tree,
+    plan: &mut PlanBuilder,
+) -> Result<()> {
+    let slot = open_host(&device.path, Opening::Path, plan)?;
+    let (major, minor) = (device.major, device.minor);
+    plan.push(
+        "check that it is the device that was asked for",
+        Op::CheckDevice { slot, major, minor },
+    );
+    let mount = clone_device(slot, &device.path, plan);
+    let target = open_in(parent, file_name, Create::File(0o644), plan)?;
+    plan.push("attach the mount", Op::AttachMount { mount, target });
+    [slot, mount, target]
+        .into_iter()
+        .for_each(|slot| tree.release(slot, plan));
+    Ok(())
+}
+
+const STEP: &str = "check the device";
