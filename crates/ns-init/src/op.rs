@@ -85,7 +85,10 @@ pub enum Opening {
 /// `out` slots receive a new close-on-exec descriptor; a slot that already held one closes it first.
 #[repr(C, u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "fields are named after the arguments of the calls in the variant's text")]
+#[expect(
+    missing_docs,
+    reason = "fields are named after the arguments of the calls in the variant's text"
+)]
 pub enum Op {
     // ---- the process itself
     /// `prctl(PR_SET_DUMPABLE, 0)`: nobody may attach to or read this process until it executes the command.
@@ -119,7 +122,11 @@ pub enum Op {
     /// `prctl(PR_CAPBSET_DROP)` for every capability the kernel knows that is not in `keep`.
     DropBoundingSet { keep: u64 },
     /// `capset(2)`.
-    SetCapabilities { effective: u64, permitted: u64, inheritable: u64 },
+    SetCapabilities {
+        effective: u64,
+        permitted: u64,
+        inheritable: u64,
+    },
     /// `prctl(PR_CAP_AMBIENT)`: clear, then raise each of `set`.
     SetAmbientSet { set: u64 },
 
@@ -147,9 +154,20 @@ pub enum Op {
 
     // ---- lookups
     /// `openat2(2)` by the usual rules in the current mount namespace.
-    OpenHost { out: Slot, path: Text, opening: Opening, missing: Missing },
+    OpenHost {
+        out: Slot,
+        path: Text,
+        opening: Opening,
+        missing: Missing,
+    },
     /// `openat2(2)` with `RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS`, `O_PATH`; missing names are made one at a time.
-    OpenInRoot { out: Slot, root: Slot, path: Text, create: Create, missing: Missing },
+    OpenInRoot {
+        out: Slot,
+        root: Slot,
+        path: Text,
+        create: Create,
+        missing: Missing,
+    },
     /// Checks that a descriptor is the character device with these numbers.
     CheckDevice { slot: Slot, major: u32, minor: u32 },
     /// Checks that a descriptor is a directory.
@@ -159,24 +177,57 @@ pub enum Op {
     /// `mkdirat(2)`; an existing directory is kept.
     MakeDirectory { parent: Slot, name: Text, mode: u32 },
     /// `openat2(2)` with `O_CREAT | O_EXCL | O_NOFOLLOW`, then `write(2)`.
-    MakeFile { parent: Slot, name: Text, mode: u32, contents: Bytes },
+    MakeFile {
+        parent: Slot,
+        name: Text,
+        mode: u32,
+        contents: Bytes,
+    },
     /// `mknodat(2)`, `fchownat(2)` without following links.
-    MakeNode { parent: Slot, name: Text, mode: u32, major: u32, minor: u32, uid: u32, gid: u32 },
+    MakeNode {
+        parent: Slot,
+        name: Text,
+        mode: u32,
+        major: u32,
+        minor: u32,
+        uid: u32,
+        gid: u32,
+    },
     /// `symlinkat(2)`; an existing link with the same text is kept.
-    MakeSymlink { parent: Slot, name: Text, target: Text },
+    MakeSymlink {
+        parent: Slot,
+        name: Text,
+        target: Text,
+    },
 
     // ---- mounts
     /// `fsopen(2)`, `fsconfig(2)` for each parameter, `fsmount(2)`: a detached mount.
     ///
     /// Parameters are strings in pairs, name and value; a flag has the value `"\x01"`.
-    NewFilesystem { out: Slot, fstype: Text, parameters: Strings, attributes: u64 },
+    NewFilesystem {
+        out: Slot,
+        fstype: Text,
+        parameters: Strings,
+        attributes: u64,
+    },
     /// A detached overlay of the directories in the slots (4-byte numbers, topmost first; upper and
     /// work come last when `writable`).
-    NewOverlay { out: Slot, layers: Bytes, writable: u32, attributes: u64 },
+    NewOverlay {
+        out: Slot,
+        layers: Bytes,
+        writable: u32,
+        attributes: u64,
+    },
     /// `open_tree(2)` with `OPEN_TREE_CLONE`: a detached copy of the mount that the slot is on, rooted there.
     CloneMount { out: Slot, from: Slot, depth: Depth },
     /// `mount_setattr(2)` on the mount in the slot; `propagation` 0 leaves it.
-    SetMountAttributes { mount: Slot, depth: Depth, set: u64, clear: u64, propagation: u64 },
+    SetMountAttributes {
+        mount: Slot,
+        depth: Depth,
+        set: u64,
+        clear: u64,
+        propagation: u64,
+    },
     /// `mount_setattr(2)` of the propagation of `/`.
     SetRootPropagation { depth: Depth, propagation: u64 },
     /// `move_mount(2)` of a detached mount onto the object in `target`.
@@ -184,7 +235,11 @@ pub enum Op {
     /// `move_mount(2)` of a detached mount onto `/`, where [`Op::EnterRoot`] will find it.
     AttachRoot { mount: Slot },
     /// Covers a file with the null device in `null`, a directory with the mount in `empty`.
-    Mask { target: Slot, null: Slot, empty: Slot },
+    Mask {
+        target: Slot,
+        null: Slot,
+        empty: Slot,
+    },
     /// `umount2(2)` with `MNT_DETACH` of a host path; a path that is no mount is left alone.
     DetachHost { path: Text },
     /// `fchdir`, `pivot_root(".", ".")`, `umount2(".", MNT_DETACH)`, `chdir("/")`.
@@ -197,11 +252,23 @@ pub enum Op {
     // ---- terminals
     /// Opens `ptmx` of a devpts mount, unlocks it, opens the peer by `TIOCGPTPEER`, sets the window size
     /// (0 by 0 leaves it) and the owner.
-    OpenTerminal { devpts: Slot, primary: Slot, peer: Slot, rows: u32, columns: u32, uid: u32, gid: u32 },
+    OpenTerminal {
+        devpts: Slot,
+        primary: Slot,
+        peer: Slot,
+        rows: u32,
+        columns: u32,
+        uid: u32,
+        gid: u32,
+    },
 
     // ---- kernel files
     /// Writes a file below a private procfs: no links out, no crossing of mounts.
-    WriteProc { procfs: Slot, path: Text, contents: Bytes },
+    WriteProc {
+        procfs: Slot,
+        path: Text,
+        contents: Bytes,
+    },
     /// Writes a file of the caller's own tree, before anything hostile is in sight.
     WriteHost { path: Text, contents: Bytes },
     /// `SIOCSIFFLAGS` on `lo`.
@@ -210,7 +277,11 @@ pub enum Op {
     // ---- the end
     /// Tells the caller that everything is set, then executes the command; a name without a slash is
     /// looked up in `search` (colon-separated).
-    Execute { arguments: Strings, environment: Strings, search: Text },
+    Execute {
+        arguments: Strings,
+        environment: Strings,
+        search: Text,
+    },
 }
 
 /// The system call that an op was making when it failed, or a check of ours.
@@ -328,8 +399,8 @@ pub(crate) struct Header {
     pub(crate) stamps_offset: u32,
     pub(crate) total_bytes: u32,
     pub(crate) socket: i32,
+    pub(crate) reserved: u32,
 }
+const _: () = assert!(size_of::<Header>() == 64);
 
 pub(crate) const MAGIC: u64 = 0x6e73_2d70_6c61_6e31;
-/// Slots a plan may use.
-pub(crate) const SLOT_LIMIT: usize = 512;

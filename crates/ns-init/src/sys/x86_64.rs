@@ -69,14 +69,13 @@ pub(super) unsafe fn clone3_on_stack(
     result
 }
 
-pub(super) const SYS_READ: usize = 0;
 pub(super) const SYS_WRITE: usize = 1;
 pub(super) const SYS_CLOSE: usize = 3;
+#[cfg(ns_stub)]
 pub(super) const SYS_MMAP: usize = 9;
 pub(super) const SYS_RT_SIGACTION: usize = 13;
 pub(super) const SYS_RT_SIGPROCMASK: usize = 14;
 pub(super) const SYS_IOCTL: usize = 16;
-pub(super) const SYS_MUNMAP: usize = 11;
 pub(super) const SYS_SOCKET: usize = 41;
 pub(super) const SYS_SENDMSG: usize = 46;
 pub(super) const SYS_RECVFROM: usize = 45;
@@ -110,10 +109,8 @@ pub(super) const SYS_DUP3: usize = 292;
 pub(super) const SYS_PRLIMIT64: usize = 302;
 pub(super) const SYS_SETNS: usize = 308;
 pub(super) const SYS_SECCOMP: usize = 317;
-pub(super) const SYS_MEMFD_CREATE: usize = 319;
 pub(super) const SYS_EXECVEAT: usize = 322;
 pub(super) const SYS_STATX: usize = 332;
-pub(super) const SYS_FSTATFS: usize = 138;
 pub(super) const SYS_OPEN_TREE: usize = 428;
 pub(super) const SYS_MOVE_MOUNT: usize = 429;
 pub(super) const SYS_FSOPEN: usize = 430;
@@ -123,4 +120,8 @@ pub(super) const SYS_CLONE3: usize = 435;
 pub(super) const SYS_CLOSE_RANGE: usize = 436;
 pub(super) const SYS_OPENAT2: usize = 437;
 pub(super) const SYS_MOUNT_SETATTR: usize = 442;
-pub(super) const SYS_FCHMODAT: usize = 268;
+pub(super) const SYS_PREAD64: usize = 17;
+pub(super) const SYS_WRITEV: usize = 20;
+pub(super) const SYS_FTRUNCATE: usize = 77;
+pub(super) const SYS_PIDFD_SEND_SIGNAL: usize = 424;
+pub(super) const SYS_PIDFD_OPEN: usize = 434;

@@ -1,0 +1,497 @@
+//! Starting the stub in new namespaces.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, socketpair,
+};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+
+use crate::error::{Error, Kind, Result};
+use crate::op::{
+    Failure, Header, MAGIC, Op, RECORD_BYTES, RECORD_DESCRIPTOR, RECORD_EARLY, RECORD_FAILED,
+    RECORD_FORKED, RECORD_READY,
+};
+use crate::plan::Plan;
+use crate::sys;
+use crate::window::Window;
+
+const CLONE_VM: u64 = 0x100;
+const CLONE_PIDFD: u64 = 0x1000;
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+const SIGCHLD: u64 = 17;
+const SIGKILL: i32 = 9;
+const STACK_BYTES: usize = 16 * 1024;
+
+/// How a child is made.
+#[derive(Debug, Default)]
+pub struct Launch<'a> {
+    /// `CLONE_NEW*` bits of the namespaces that the clone itself makes.
+    pub namespaces: u64,
+    /// Who maps the ids of a new user namespace.
+    pub ids: IdMapping,
+    /// A cgroup v2 directory the child starts in (`CLONE_INTO_CGROUP`).
+    pub cgroup: Option<BorrowedFd<'a>>,
+    /// Whether each op leaves a time stamp.
+    pub trace: bool,
+}
+
+/// Who maps the ids of a new user namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum IdMapping {
+    /// There is no new user namespace.
+    #[default]
+    None,
+    /// The child maps one id each, which takes no rights: the texts of `uid_map` and `gid_map`.
+    Own {
+        /// Text of `/proc/PID/uid_map`.
+        uid_map: String,
+        /// Text of `/proc/PID/gid_map`.
+        gid_map: String,
+    },
+    /// The caller writes the maps of [`Started::pid`] and then calls [`Started::go`].
+    Caller,
+}
+
+/// A child on its way to the command.
+///
+/// Dropped instead of turned [into a process](Self::into_process), it kills and reaps the child.
+#[must_use = "dropping it kills the child"]
+#[derive(Debug)]
+pub struct Started {
+    pid: i32,
+    pidfd: OwnedFd,
+    socket: OwnedFd,
+    descriptors: Vec<OwnedFd>,
+    plan_file: OwnedFd,
+    stamps_at: usize,
+    kill_on_drop: bool,
+    started_ns: u64,
+    // The child reads it, and stands on its stack, until it has executed the stub.
+    _window: Box<Window>,
+}
+
+/// Starts the stub with the plan in new namespaces; returns while it is still at work.
+///
+/// # Order
+/// With [`IdMapping::Caller`], or when the plan holds `Op::AwaitGo`, [`Started::go`] must be called once
+/// for each. Then [`Started::wait_ready`].
+///
+/// # Privileges
+/// `CAP_SYS_ADMIN` for every namespace but a user namespace, or a user namespace among them.
+///
+/// # Kernel
+/// 5.14: `clone3(2)`, `execveat(2)`, `memfd_create(2)`.
+///
+/// # Errors
+/// | kind | errno | when |
+/// |---|---|---|
+/// | `Denied` | EPERM | a right is missing, or the host forbids user namespaces |
+/// | `Limit` | ENOSPC, EUSERS, EAGAIN, ENOMEM | a limit of namespaces or processes is reached |
+/// | `Unsupported` | ENOSYS | an outer seccomp filter blocks `clone3` |
+///
+/// # References
+/// `clone(2)`, `user_namespaces(7)`, `memfd_create(2)`
+pub fn launch(plan: &Plan, how: &Launch<'_>) -> Result<Started> {
+    let stub = crate::sealed::stub()?;
+    let (socket, childs_socket) = socketpair(
+        AddressFamily::Unix,
+        SockType::SeqPacket,
+        None,
+        SockFlag::SOCK_CLOEXEC,
+    )
+    .map_err(|errno| {
+        failed(
+            "make a socket to the child",
+            "socketpair(AF_UNIX, SOCK_SEQPACKET)",
+            errno,
+        )
+    })?;
+    let childs_socket = above_standard(childs_socket)?;
+    let stub = above_standard(stub)?;
+    let plan_file = above_standard(crate::sealed::plan_file(&[])?)?;
+    let stamps_at = write_plan(
+        plan,
+        plan_file.as_fd(),
+        childs_socket.as_raw_fd(),
+        how.trace,
+    )?;
+    let window = window(
+        plan,
+        how,
+        [&plan_file, &childs_socket, &stub].map(AsRawFd::as_raw_fd),
+    );
+    let started_ns = sys::monotonic_ns();
+    let (pid, pidfd) = clone_child(&window, how)?;
+    Ok(Started {
+        pid,
+        pidfd,
+        socket,
+        descriptors: Vec::new(),
+        plan_file,
+        stamps_at,
+        kill_on_drop: true,
+        started_ns,
+        _window: window,
+    })
+}
+
+impl Started {
+    /// Process id in the caller's pid namespace.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// The process itself: readable when it has ended.
+    #[must_use]
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    /// Lets a waiting child go on.
+    ///
+    /// # Errors
+    /// | kind | errno | when |
+    /// |---|---|---|
+    /// | `Gone` | EPIPE | the child has ended; [`wait_ready`](Self::wait_ready) tells why |
+    pub fn go(&self) -> Result<()> {
+        sys::send(self.socket.as_raw_fd(), &[1], None)
+            .map(drop)
+            .map_err(|errno| Error::from_errno("let the child go on", "send", errno.0))
+    }
+
+    /// Waits until the command is being executed: the child has said that everything is set, and its
+    /// end of the socket has closed with the exec.
+    ///
+    /// # Errors
+    /// The failed op, with its step, call, objects, errno, hint and setting; or `Gone` when the child ended
+    /// without a word. The child is then dead and reaped.
+    pub fn wait_ready(&mut self, plan: &Plan) -> Result<()> {
+        let outcome = self.read_records(plan);
+        if outcome.is_err() {
+            self.kill_and_reap();
+        }
+        outcome
+    }
+
+    /// Descriptors that the child has sent, in order.
+    #[must_use]
+    pub fn take_descriptors(&mut self) -> Vec<OwnedFd> {
+        std::mem::take(&mut self.descriptors)
+    }
+
+    /// Nanoseconds from the clone to the end of each op; 0 for ops that were left out. Empty without `trace`.
+    ///
+    /// # Errors
+    /// | kind | errno | when |
+    /// |---|---|---|
+    /// | `Kernel` | of `pread` | the plan's memory could not be read |
+    pub fn op_times_ns(&self, plan: &Plan) -> Result<Vec<u64>> {
+        if self.stamps_at == 0 {
+            return Ok(Vec::new());
+        }
+        let mut bytes = vec![0; plan.ops.len() * size_of::<u64>()];
+        sys::pread(self.plan_file.as_raw_fd(), &mut bytes, self.stamps_at)
+            .map_err(|errno| Error::from_errno("read the time stamps", "pread", errno.0))?;
+        let stamp = |eight: &[u8]| eight.try_into().map_or(0, u64::from_ne_bytes);
+        Ok(bytes
+            .chunks_exact(size_of::<u64>())
+            .map(|eight| stamp(eight).saturating_sub(self.started_ns))
+            .collect())
+    }
+
+    /// The process: its pid and pidfd. It is the caller's child and has to be waited for.
+    ///
+    /// # Errors
+    /// | kind | errno | when |
+    /// |---|---|---|
+    /// | `Limit` | EMFILE | there is no room for another descriptor; the child is killed |
+    pub fn into_process(mut self) -> Result<(i32, OwnedFd)> {
+        let pidfd = self.pidfd.try_clone().map_err(|error| {
+            let errno = error.raw_os_error().unwrap_or_default();
+            Error::from_errno("keep the process", "fcntl(F_DUPFD_CLOEXEC)", errno)
+        })?;
+        self.kill_on_drop = false;
+        Ok((self.pid, pidfd))
+    }
+
+    fn read_records(&mut self, plan: &Plan) -> Result<()> {
+        let mut is_confirmed = false;
+        loop {
+            match self.next_record()? {
+                Some(Report::Ready) => is_confirmed = true,
+                Some(Report::Forked(pid)) => self.follow(pid)?,
+                Some(Report::Descriptor) => {}
+                Some(Report::Failed(failure)) => return Err(plan.error(&failure)),
+                Some(Report::Early(failure)) => return Err(early_error(&failure)),
+                None if is_confirmed => return Ok(()),
+                None => return Err(self.died_silently()),
+            }
+        }
+    }
+
+    /// The next message; `None` when the child's end is closed.
+    fn next_record(&mut self) -> Result<Option<Report>> {
+        let mut bytes = [0; RECORD_BYTES];
+        let mut control = nix::cmsg_space!([RawFd; 1]);
+        let length = loop {
+            let mut parts = [std::io::IoSliceMut::new(&mut bytes)];
+            let received = recvmsg::<()>(
+                self.socket.as_raw_fd(),
+                &mut parts,
+                Some(&mut control),
+                MsgFlags::MSG_CMSG_CLOEXEC,
+            );
+            match received {
+                Ok(message) => {
+                    let rights = message.cmsgs().map_err(receive_failed)?;
+                    for raw in rights.filter_map(|message| match message {
+                        ControlMessageOwned::ScmRights(numbers) => Some(numbers),
+                        _ => None,
+                    }) {
+                        for number in raw {
+                            self.descriptors.extend(sys::own(number));
+                        }
+                    }
+                    break message.bytes;
+                }
+                Err(Errno::EINTR) => {}
+                Err(Errno::ECONNRESET) => break 0,
+                Err(errno) => return Err(receive_failed(errno)),
+            }
+        };
+        match length {
+            0 => Ok(None),
+            RECORD_BYTES => Report::parse(&bytes).map(Some),
+            _ => Err(damaged()),
+        }
+    }
+
+    /// The plan goes on in another child of ours; the first one has done its part.
+    fn follow(&mut self, pid: i32) -> Result<()> {
+        let next = sys::pidfd_open(pid).and_then(sys::own).map_err(|errno| {
+            Error::from_errno("follow the child", format!("pidfd_open({pid})"), errno.0)
+        })?;
+        let first = std::mem::replace(&mut self.pidfd, next);
+        self.pid = pid;
+        reap(first.as_fd());
+        Ok(())
+    }
+
+    fn died_silently(&self) -> Error {
+        let how = match waitid(
+            Id::PIDFd(self.pidfd.as_fd()),
+            WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT,
+        ) {
+            Ok(WaitStatus::Exited(_, code)) => format!("it exited with code {code}"),
+            Ok(WaitStatus::Signaled(_, signal, _)) => format!("it was killed by {signal:?}"),
+            Ok(other) => format!("{other:?}"),
+            Err(errno) => format!("waitid: {errno}"),
+        };
+        Error::new(
+            Kind::Gone,
+            "wait for the child to be ready",
+            format!("the child ended before it was ready: {how}"),
+        )
+        .with_hint(how.contains("SIGKILL").then_some(
+            "a memory limit below what a start takes, or somebody's kill, ends a child like this",
+        ))
+    }
+
+    fn kill_and_reap(&mut self) {
+        // A child that is dead already cannot be signalled, and that is well.
+        let _dead = sys::pidfd_send_signal(self.pidfd.as_raw_fd(), SIGKILL);
+        reap(self.pidfd.as_fd());
+        self.kill_on_drop = false;
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if self.kill_on_drop {
+            // The child stands on our memory until it has executed the stub: it must be gone first.
+            self.kill_and_reap();
+        }
+    }
+}
+
+/// A message of the child.
+enum Report {
+    Ready,
+    Forked(i32),
+    Descriptor,
+    Failed(Failure),
+    Early(Failure),
+}
+
+impl Report {
+    fn parse(bytes: &[u8; RECORD_BYTES]) -> Result<Self> {
+        let word = |index: usize| {
+            let at = index * 4;
+            bytes
+                .get(at..at + 4)
+                .and_then(|four| four.try_into().ok())
+                .map_or(0, u32::from_ne_bytes)
+        };
+        let failure = Failure {
+            op: word(2),
+            errno: word(3).cast_signed(),
+            call: word(4),
+            detail: word(5),
+        };
+        match word(0) {
+            RECORD_READY => Ok(Report::Ready),
+            RECORD_FORKED => Ok(Report::Forked(word(1).cast_signed())),
+            RECORD_DESCRIPTOR => Ok(Report::Descriptor),
+            RECORD_FAILED => Ok(Report::Failed(failure)),
+            RECORD_EARLY => Ok(Report::Early(failure)),
+            _ => Err(damaged()),
+        }
+    }
+}
+
+fn window(plan: &Plan, how: &Launch<'_>, [plan_file, socket, stub]: [RawFd; 3]) -> Box<Window> {
+    let mut kept: Vec<i32> = plan
+        .initial_slots()
+        .into_iter()
+        .filter(|number| *number >= 0)
+        .collect();
+    kept.extend([plan_file, socket, stub]);
+    kept.sort_unstable();
+    kept.dedup();
+    // Digits hold no NUL.
+    let argument = CString::new(plan_file.to_string()).unwrap_or_default();
+    let mut window = Box::new(Window {
+        socket,
+        ids: how.ids.clone(),
+        kept,
+        stub,
+        arguments: [0; 3],
+        argument,
+        stack: vec![0; STACK_BYTES / size_of::<u128>()],
+    });
+    window.arguments = [
+        c"ns-init".as_ptr() as usize,
+        window.argument.as_ptr() as usize,
+        0,
+    ];
+    window
+}
+
+fn clone_child(window: &Window, how: &Launch<'_>) -> Result<(i32, OwnedFd)> {
+    let into_cgroup = if how.cgroup.is_some() {
+        CLONE_INTO_CGROUP
+    } else {
+        0
+    };
+    let flags = how.namespaces | CLONE_VM | CLONE_PIDFD | into_cgroup;
+    // Between clone and exec no handler of the caller may run in the child.
+    let mask = sys::set_signal_mask(u64::MAX)
+        .map_err(|errno| Error::from_errno("block signals", "rt_sigprocmask", errno.0))?;
+    let cloned =
+        sys::clone_into_window(window, flags, SIGCHLD, how.cgroup.map(|fd| fd.as_raw_fd()));
+    let restored = sys::set_signal_mask(mask);
+    debug_assert!(
+        restored.is_ok(),
+        "a mask that the kernel gave is a mask that it takes"
+    );
+    let (pid, pidfd) = cloned.map_err(|errno| clone_error(how.namespaces, errno.0))?;
+    let pidfd = sys::own(pidfd).map_err(|errno| clone_error(how.namespaces, errno.0))?;
+    Ok((pid, pidfd))
+}
+
+/// Writes head, ops, slots and blob, and leaves room for pointers and stamps; gives the offset of the stamps.
+fn write_plan(plan: &Plan, file: BorrowedFd<'_>, socket: RawFd, trace: bool) -> Result<usize> {
+    let mut slots = plan.initial_slots();
+    // What follows is aligned to 8 bytes.
+    if slots.len() % 2 == 1 {
+        slots.push(-1);
+    }
+    let ops_offset = size_of::<Header>();
+    let slots_offset = ops_offset + size_of_val(plan.ops.as_slice());
+    let blob_offset = slots_offset + size_of_val(slots.as_slice());
+    let pointers_offset = (blob_offset + plan.blob.len()).next_multiple_of(8);
+    let stamps_at = pointers_offset + plan.n_pointers * size_of::<usize>();
+    let stamps_bytes = if trace {
+        plan.ops.len() * size_of::<u64>()
+    } else {
+        0
+    };
+    let total = stamps_at + stamps_bytes;
+    let small = |value: usize| u32::try_from(value).map_err(|_| too_large());
+    let header = Header {
+        magic: MAGIC,
+        op_bytes: small(size_of::<Op>())?,
+        n_ops: small(plan.ops.len())?,
+        ops_offset: small(ops_offset)?,
+        n_slots: small(slots.len())?,
+        slots_offset: small(slots_offset)?,
+        blob_bytes: small(plan.blob.len())?,
+        blob_offset: small(blob_offset)?,
+        n_pointers: small(plan.n_pointers)?,
+        pointers_offset: small(pointers_offset)?,
+        stamps_offset: if trace { small(stamps_at)? } else { 0 },
+        total_bytes: small(total)?,
+        socket,
+        reserved: 0,
+    };
+    let file = file.as_raw_fd();
+    let written = sys::write_plan(file, &header, &plan.ops, &slots, &plan.blob)
+        .and_then(|written| sys::ftruncate(file, total).map(|_| written))
+        .map_err(|errno| Error::from_errno("hand over the plan", "writev", errno.0))?;
+    if written != blob_offset + plan.blob.len() {
+        return Err(too_large());
+    }
+    Ok(if trace { stamps_at } else { 0 })
+}
+
+fn reap(pidfd: BorrowedFd<'_>) {
+    while waitid(Id::PIDFd(pidfd), WaitPidFlag::WEXITED) == Err(Errno::EINTR) {}
+}
+
+fn above_standard(fd: OwnedFd) -> Result<OwnedFd> {
+    crate::plan::above_standard_streams(fd)
+}
+
+fn too_large() -> Error {
+    Error::new(Kind::Limit, "hand over the plan", "it is larger than 2 GiB")
+}
+
+fn damaged() -> Error {
+    Error::new(
+        Kind::Hostile,
+        "read the child's report",
+        "the message is not one of ours",
+    )
+}
+
+fn failed(step: &'static str, call: &str, errno: Errno) -> Error {
+    Error::from_errno(step, call, errno as i32)
+}
+
+fn receive_failed(errno: Errno) -> Error {
+    failed("read the child's report", "recvmsg", errno)
+}
+
+/// Something failed between the clone and the stub.
+fn early_error(failure: &Failure) -> Error {
+    let call = crate::explain::call_name(failure.call);
+    Error::from_errno(
+        "enter the new namespaces",
+        format!("{call} in the new process"),
+        failure.errno,
+    )
+    .with_hint(crate::hints::early_hint(failure))
+}
+
+fn clone_error(namespaces: u64, errno: i32) -> Error {
+    Error::from_errno(
+        "make the namespaces",
+        format!("clone3({namespaces:#x})"),
+        errno,
+    )
+    .with_hint(crate::hints::clone_hint(namespaces, errno))
+}

@@ -1,0 +1,924 @@
+//! System calls, one function each, named as the call; no policy, no retries, no heap, no libc.
+//!
+//! The library and the stub are both compiled from this file. Argument words that are descriptors
+//! or numbers can at worst give EBADF or EINVAL, so a proof below speaks of memory alone.
+#![expect(unsafe_code, reason = "the one place where system calls are made")]
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "words of the kernel's interface: descriptors, flags, addresses"
+)]
+
+#[cfg(target_arch = "aarch64")]
+#[path = "sys/aarch64.rs"]
+mod arch;
+#[cfg(target_arch = "x86_64")]
+#[path = "sys/x86_64.rs"]
+mod arch;
+
+use core::ffi::CStr;
+
+use arch::*;
+
+/// An error number of the kernel, positive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Errno(pub(crate) i32);
+
+pub(crate) type Result<T> = core::result::Result<T, Errno>;
+
+pub(crate) const EINTR: Errno = Errno(4);
+pub(crate) const ENOENT: Errno = Errno(2);
+pub(crate) const EAGAIN: Errno = Errno(11);
+pub(crate) const EACCES: Errno = Errno(13);
+pub(crate) const EEXIST: Errno = Errno(17);
+pub(crate) const ENOTDIR: Errno = Errno(20);
+pub(crate) const EISDIR: Errno = Errno(21);
+pub(crate) const EINVAL: Errno = Errno(22);
+pub(crate) const ENAMETOOLONG: Errno = Errno(36);
+pub(crate) const ELOOP: Errno = Errno(40);
+
+pub(crate) const AT_FDCWD: i32 = -100;
+pub(crate) const AT_EMPTY_PATH: usize = 0x1000;
+pub(crate) const AT_RECURSIVE: usize = 0x8000;
+pub(crate) const AT_SYMLINK_NOFOLLOW: usize = 0x100;
+pub(crate) const O_RDONLY: u64 = 0;
+pub(crate) const O_WRONLY: u64 = 1;
+pub(crate) const O_RDWR: u64 = 2;
+pub(crate) const O_CREAT: u64 = 0o100;
+pub(crate) const O_EXCL: u64 = 0o200;
+pub(crate) const O_NOCTTY: u64 = 0o400;
+#[cfg(target_arch = "x86_64")]
+pub(crate) const O_DIRECTORY: u64 = 0o200000;
+#[cfg(target_arch = "x86_64")]
+pub(crate) const O_NOFOLLOW: u64 = 0o400000;
+#[cfg(target_arch = "aarch64")]
+pub(crate) const O_DIRECTORY: u64 = 0o40000;
+#[cfg(target_arch = "aarch64")]
+pub(crate) const O_NOFOLLOW: u64 = 0o100000;
+pub(crate) const O_CLOEXEC: u64 = 0o2000000;
+pub(crate) const O_PATH: u64 = 0o10000000;
+pub(crate) const RESOLVE_NO_XDEV: u64 = 1;
+pub(crate) const RESOLVE_NO_MAGICLINKS: u64 = 2;
+pub(crate) const RESOLVE_NO_SYMLINKS: u64 = 4;
+pub(crate) const RESOLVE_BENEATH: u64 = 8;
+pub(crate) const RESOLVE_IN_ROOT: u64 = 16;
+pub(crate) const S_IFMT: u32 = 0o170000;
+pub(crate) const S_IFCHR: u32 = 0o020000;
+pub(crate) const S_IFDIR: u32 = 0o040000;
+pub(crate) const S_IFREG: u32 = 0o100000;
+pub(crate) const S_IFLNK: u32 = 0o120000;
+const OPEN_TREE_CLONE: usize = 1;
+const FSOPEN_CLOEXEC: usize = 1;
+const FSMOUNT_CLOEXEC: usize = 1;
+const MOVE_MOUNT_F_EMPTY_PATH: usize = 4;
+const MOVE_MOUNT_T_EMPTY_PATH: usize = 0x40;
+const MSG_NOSIGNAL: usize = 0x4000;
+const F_SETFD: usize = 2;
+const F_DUPFD_CLOEXEC: usize = 1030;
+
+/// `struct open_how` of `openat2(2)`.
+#[repr(C)]
+struct OpenHow {
+    flags: u64,
+    mode: u64,
+    resolve: u64,
+}
+const _: () = assert!(size_of::<OpenHow>() == 24);
+
+/// `struct mount_attr` of `mount_setattr(2)`, version 0.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct MountAttr {
+    pub(crate) set: u64,
+    pub(crate) clear: u64,
+    pub(crate) propagation: u64,
+    pub(crate) userns_fd: u64,
+}
+const _: () = assert!(size_of::<MountAttr>() == 32);
+
+/// The part of `struct statx` (`statx(2)`, 256 bytes) that is read here.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Statx {
+    pub(crate) mask: u32,
+    blksize: u32,
+    attributes: u64,
+    nlink: u32,
+    uid: u32,
+    gid: u32,
+    pub(crate) mode: u16,
+    spare: u16,
+    pub(crate) ino: u64,
+    pub(crate) size: u64,
+    blocks: u64,
+    attributes_mask: u64,
+    times: [u64; 8],
+    pub(crate) rdev_major: u32,
+    pub(crate) rdev_minor: u32,
+    rest: [u64; 15],
+}
+const _: () = assert!(size_of::<Statx>() == 256);
+const _: () = assert!(core::mem::offset_of!(Statx, rdev_major) == 128);
+
+/// `struct sock_fprog` of `seccomp(2)`.
+#[repr(C)]
+struct SockFprog {
+    length: u16,
+    filter: usize,
+}
+const _: () = assert!(size_of::<SockFprog>() == 16);
+
+/// `struct ifreq` (`netdevice(7)`), as far as the flags.
+#[repr(C)]
+struct IfReq {
+    name: [u8; 16],
+    flags: u16,
+    rest: [u8; 22],
+}
+const _: () = assert!(size_of::<IfReq>() == 40);
+
+#[repr(C)]
+struct IoVec {
+    base: usize,
+    length: usize,
+}
+
+#[repr(C)]
+struct MsgHdr {
+    name: usize,
+    namelen: u32,
+    iov: usize,
+    iovlen: usize,
+    control: usize,
+    controllen: usize,
+    flags: i32,
+}
+const _: () = assert!(size_of::<MsgHdr>() == 56);
+
+/// One `SCM_RIGHTS` control message with one descriptor (`unix(7)`, `cmsg(3)`).
+#[repr(C)]
+struct RightsMessage {
+    length: usize,
+    level: i32,
+    kind: i32,
+    fd: i32,
+    padding: i32,
+}
+
+/// `rlimit64` of `prlimit(2)`.
+#[repr(C)]
+struct Rlimit64 {
+    soft: u64,
+    hard: u64,
+}
+
+/// `struct clone_args` of `clone3(2)`, version 2 (88 bytes, Linux 5.7).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct CloneArgs {
+    pub(crate) flags: u64,
+    pub(crate) pidfd: u64,
+    pub(crate) child_tid: u64,
+    pub(crate) parent_tid: u64,
+    pub(crate) exit_signal: u64,
+    pub(crate) stack: u64,
+    pub(crate) stack_size: u64,
+    pub(crate) tls: u64,
+    pub(crate) set_tid: u64,
+    pub(crate) set_tid_size: u64,
+    pub(crate) cgroup: u64,
+}
+const _: () = assert!(size_of::<CloneArgs>() == 88);
+
+fn fd(number: i32) -> usize {
+    number as isize as usize
+}
+
+fn check(result: isize) -> Result<usize> {
+    if (-4095..0).contains(&result) {
+        Err(Errno(-result as i32))
+    } else {
+        Ok(result as usize)
+    }
+}
+
+/// A call whose arguments are numbers only, or memory that the caller of this function vouches for.
+///
+/// # Safety
+/// As `arch::syscall`: every argument that is an address must be what the call asks for.
+unsafe fn call(number: usize, arguments: &[usize]) -> Result<usize> {
+    let mut a = [0; 6];
+    for (to, from) in a.iter_mut().zip(arguments) {
+        *to = *from;
+    }
+    // SAFETY: asks: arguments fit the call. Given: the contract of this function is the same.
+    // Memory: as the call says. After clone: no lock, no heap, no thread-local storage.
+    check(unsafe { syscall(number, a) })
+}
+
+/// Calls without any address among their arguments.
+macro_rules! plain_calls {
+    ($($(#[$doc:meta])* fn $name:ident($($arg:ident: $type:ty),*) = $number:ident($($value:expr),*);)*) => { $(
+        $(#[$doc])*
+        pub(crate) fn $name($($arg: $type),*) -> Result<usize> {
+            // SAFETY: asks: only numbers and descriptors. Given: no argument of this call is an address,
+            // so no value of them can touch our memory; a wrong one is an error of the kernel.
+            unsafe { call($number, &[$($value),*]) }
+        }
+    )* };
+}
+
+plain_calls! {
+    /// `close(2)`.
+    fn close_raw(number: i32) = SYS_CLOSE(fd(number));
+    /// `close_range(2)`.
+    fn close_range(first: u32, last: u32, flags: u32) = SYS_CLOSE_RANGE(first as usize, last as usize, flags as usize);
+    /// `dup3(2)`.
+    fn dup3(from: i32, to: i32, flags: u64) = SYS_DUP3(fd(from), fd(to), flags as usize);
+    /// `fcntl(F_SETFD)`.
+    fn set_fd_flags(number: i32, flags: usize) = SYS_FCNTL(fd(number), F_SETFD, flags);
+    /// `setsid(2)`.
+    fn setsid() = SYS_SETSID();
+    /// `umask(2)`.
+    fn umask(mask: u32) = SYS_UMASK(mask as usize);
+    /// `prctl(2)` with numbers.
+    fn prctl(option: usize, a: usize, b: usize) = SYS_PRCTL(option, a, b, 0, 0);
+    /// `setresgid(2)` to one id.
+    fn setresgid(gid: u32) = SYS_SETRESGID(gid as usize, gid as usize, gid as usize);
+    /// `setresuid(2)` to one id.
+    fn setresuid(uid: u32) = SYS_SETRESUID(uid as usize, uid as usize, uid as usize);
+    /// `setns(2)`.
+    fn setns(namespace: i32, flags: u64) = SYS_SETNS(fd(namespace), flags as usize);
+    /// `unshare(2)`.
+    fn unshare(flags: u64) = SYS_UNSHARE(flags as usize);
+    /// `fchdir(2)`.
+    fn fchdir(directory: i32) = SYS_FCHDIR(fd(directory));
+    /// `ioctl(2)` whose argument is a number.
+    fn ioctl(number: i32, request: usize, argument: usize) = SYS_IOCTL(fd(number), request, argument);
+    /// `fsmount(2)`.
+    fn fsmount_raw(context: i32, attributes: u64) = SYS_FSMOUNT(fd(context), FSMOUNT_CLOEXEC, attributes as usize);
+    /// `socket(2)`.
+    fn socket(domain: usize, kind: usize, protocol: usize) = SYS_SOCKET(domain, kind, protocol);
+}
+
+/// `close(2)` of a descriptor of ours; whatever it answers, the number is free afterwards.
+pub(crate) fn close(number: i32) {
+    let _freed = close_raw(number);
+}
+
+/// `fcntl(F_DUPFD_CLOEXEC)`.
+#[cfg(not(ns_stub))]
+pub(crate) fn duplicate_above(number: i32, lowest: i32) -> Result<i32> {
+    // SAFETY: asks: only numbers. Given: F_DUPFD_CLOEXEC takes no address. Memory: none.
+    unsafe { call(SYS_FCNTL, &[fd(number), F_DUPFD_CLOEXEC, fd(lowest)]) }.map(|new| new as i32)
+}
+
+/// Takes ownership of a descriptor that a call above has returned.
+#[cfg(not(ns_stub))]
+pub(crate) fn own(number: i32) -> Result<std::os::fd::OwnedFd> {
+    use std::os::fd::FromRawFd;
+    // SAFETY: asks: an open descriptor that nothing else owns. Given: called only on the fresh result
+    // of a call of this file that makes one. Memory: none.
+    Ok(unsafe { std::os::fd::OwnedFd::from_raw_fd(number) })
+}
+
+/// `exit_group(2)`.
+pub(crate) fn exit(status: i32) -> ! {
+    loop {
+        // SAFETY: asks: a number. Given: the call takes no address and does not return.
+        let _never = unsafe { call(SYS_EXIT_GROUP, &[status as usize]) };
+    }
+}
+
+/// `write(2)`.
+pub(crate) fn write(to: i32, bytes: &[u8]) -> Result<usize> {
+    // SAFETY: asks: readable memory of that length. Given: it is a slice. Memory: read only.
+    unsafe { call(SYS_WRITE, &[fd(to), bytes.as_ptr() as usize, bytes.len()]) }
+}
+
+/// `openat2(2)`.
+pub(crate) fn openat2(
+    directory: i32,
+    path: &CStr,
+    flags: u64,
+    mode: u32,
+    resolve: u64,
+) -> Result<i32> {
+    let how = OpenHow {
+        flags: flags | O_CLOEXEC,
+        mode: u64::from(mode),
+        resolve,
+    };
+    let arguments = [
+        fd(directory),
+        path.as_ptr() as usize,
+        (&raw const how) as usize,
+        size_of::<OpenHow>(),
+    ];
+    // SAFETY: asks: a NUL-terminated path and a readable `open_how` of the given size. Given: a CStr and
+    // a local with its own size. Memory: both read only, neither kept.
+    unsafe { call(SYS_OPENAT2, &arguments) }.map(|new| new as i32)
+}
+
+/// `readlinkat(2)` of the link that the descriptor names.
+pub(crate) fn readlink(link: i32, into: &mut [u8]) -> Result<usize> {
+    let arguments = [
+        fd(link),
+        c"".as_ptr() as usize,
+        into.as_mut_ptr() as usize,
+        into.len(),
+    ];
+    // SAFETY: asks: a path and writable memory of that length. Given: a constant and an exclusive slice.
+    // Memory: bytes written within the slice.
+    unsafe { call(SYS_READLINKAT, &arguments) }
+}
+
+/// `readlinkat(2)` of a name.
+pub(crate) fn readlinkat(directory: i32, name: &CStr, into: &mut [u8]) -> Result<usize> {
+    let arguments = [
+        fd(directory),
+        name.as_ptr() as usize,
+        into.as_mut_ptr() as usize,
+        into.len(),
+    ];
+    // SAFETY: asks: a path and writable memory of that length. Given: a CStr and an exclusive slice.
+    // Memory: bytes written within the slice.
+    unsafe { call(SYS_READLINKAT, &arguments) }
+}
+
+/// `mkdirat(2)`.
+pub(crate) fn mkdirat(directory: i32, name: &CStr, mode: u32) -> Result<usize> {
+    // SAFETY: asks: a NUL-terminated path. Given: a CStr. Memory: read only, not kept.
+    unsafe {
+        call(
+            SYS_MKDIRAT,
+            &[fd(directory), name.as_ptr() as usize, mode as usize],
+        )
+    }
+}
+
+/// `mknodat(2)`.
+pub(crate) fn mknodat(directory: i32, name: &CStr, mode: u32, device: u32) -> Result<usize> {
+    // SAFETY: asks: a NUL-terminated path. Given: a CStr. Memory: read only, not kept.
+    unsafe {
+        call(
+            SYS_MKNODAT,
+            &[
+                fd(directory),
+                name.as_ptr() as usize,
+                mode as usize,
+                device as usize,
+            ],
+        )
+    }
+}
+
+/// `fchownat(2)` without following a link; an empty name is the descriptor itself.
+pub(crate) fn fchownat(directory: i32, name: &CStr, uid: u32, gid: u32) -> Result<usize> {
+    let flags = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH;
+    let arguments = [
+        fd(directory),
+        name.as_ptr() as usize,
+        uid as usize,
+        gid as usize,
+        flags,
+    ];
+    // SAFETY: asks: a NUL-terminated path. Given: a CStr. Memory: read only, not kept.
+    unsafe { call(SYS_FCHOWNAT, &arguments) }
+}
+
+/// `symlinkat(2)`.
+pub(crate) fn symlinkat(target: &CStr, directory: i32, name: &CStr) -> Result<usize> {
+    // SAFETY: asks: two NUL-terminated paths. Given: two CStr. Memory: read only, not kept.
+    unsafe {
+        call(
+            SYS_SYMLINKAT,
+            &[
+                target.as_ptr() as usize,
+                fd(directory),
+                name.as_ptr() as usize,
+            ],
+        )
+    }
+}
+
+/// `statx(2)` of what the descriptor names: type, mode, device numbers.
+pub(crate) fn statx(number: i32) -> Result<Statx> {
+    let mut stat = core::mem::MaybeUninit::<Statx>::zeroed();
+    let arguments = [
+        fd(number),
+        c"".as_ptr() as usize,
+        AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW,
+        0x3,
+        stat.as_mut_ptr() as usize,
+    ];
+    // SAFETY: asks: a path and 256 writable bytes. Given: a constant and a local of that asserted size.
+    // Memory: the local is written, nothing is kept.
+    unsafe { call(SYS_STATX, &arguments)? };
+    // SAFETY: asks: an initialised value. Given: all-zero bytes are a valid Statx, and the kernel only
+    // writes plain integers over them.
+    Ok(unsafe { stat.assume_init() })
+}
+
+/// `fsopen(2)`.
+pub(crate) fn fsopen(fstype: &CStr) -> Result<i32> {
+    // SAFETY: asks: a NUL-terminated name. Given: a CStr. Memory: read only, not kept.
+    unsafe { call(SYS_FSOPEN, &[fstype.as_ptr() as usize, FSOPEN_CLOEXEC]) }.map(|new| new as i32)
+}
+
+/// `fsconfig(FSCONFIG_SET_FLAG)`.
+pub(crate) fn fsconfig_flag(context: i32, key: &CStr) -> Result<usize> {
+    // SAFETY: asks: a NUL-terminated key, null value. Given: a CStr. Memory: read only, not kept.
+    unsafe { call(SYS_FSCONFIG, &[fd(context), 0, key.as_ptr() as usize, 0, 0]) }
+}
+
+/// `fsconfig(FSCONFIG_SET_STRING)`.
+pub(crate) fn fsconfig_string(context: i32, key: &CStr, value: &CStr) -> Result<usize> {
+    let arguments = [
+        fd(context),
+        1,
+        key.as_ptr() as usize,
+        value.as_ptr() as usize,
+        0,
+    ];
+    // SAFETY: asks: NUL-terminated key and value. Given: two CStr. Memory: read only, not kept.
+    unsafe { call(SYS_FSCONFIG, &arguments) }
+}
+
+/// `fsconfig(FSCONFIG_CMD_CREATE)`.
+pub(crate) fn fsconfig_create(context: i32) -> Result<usize> {
+    // SAFETY: asks: null key and value. Given: both are 0. Memory: none.
+    unsafe { call(SYS_FSCONFIG, &[fd(context), 6, 0, 0, 0]) }
+}
+
+/// `fsmount(2)`.
+pub(crate) fn fsmount(context: i32, attributes: u64) -> Result<i32> {
+    fsmount_raw(context, attributes).map(|new| new as i32)
+}
+
+/// `open_tree(2)` with `OPEN_TREE_CLONE` of what the descriptor names.
+pub(crate) fn open_tree(from: i32, path: &CStr, flags: usize) -> Result<i32> {
+    let flags = OPEN_TREE_CLONE | O_CLOEXEC as usize | AT_EMPTY_PATH | flags;
+    // SAFETY: asks: a NUL-terminated path. Given: a CStr. Memory: read only, not kept.
+    unsafe { call(SYS_OPEN_TREE, &[fd(from), path.as_ptr() as usize, flags]) }.map(|new| new as i32)
+}
+
+/// `move_mount(2)` of the mount in `mount` onto the object in `target`.
+pub(crate) fn move_mount(mount: i32, target: i32) -> Result<usize> {
+    let flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH;
+    let empty = c"".as_ptr() as usize;
+    // SAFETY: asks: two NUL-terminated paths. Given: a constant. Memory: read only, not kept.
+    unsafe {
+        call(
+            SYS_MOVE_MOUNT,
+            &[fd(mount), empty, fd(target), empty, flags],
+        )
+    }
+}
+
+/// `move_mount(2)` of the mount in `mount` onto `/`.
+pub(crate) fn move_mount_to_root(mount: i32) -> Result<usize> {
+    let (empty, root) = (c"".as_ptr() as usize, c"/".as_ptr() as usize);
+    // SAFETY: asks: two NUL-terminated paths. Given: two constants. Memory: read only, not kept.
+    unsafe {
+        call(
+            SYS_MOVE_MOUNT,
+            &[
+                fd(mount),
+                empty,
+                fd(AT_FDCWD),
+                root,
+                MOVE_MOUNT_F_EMPTY_PATH,
+            ],
+        )
+    }
+}
+
+/// `mount_setattr(2)`.
+pub(crate) fn mount_setattr(
+    directory: i32,
+    path: &CStr,
+    flags: usize,
+    attr: &MountAttr,
+) -> Result<usize> {
+    let arguments = [
+        fd(directory),
+        path.as_ptr() as usize,
+        flags,
+        core::ptr::from_ref(attr) as usize,
+        size_of::<MountAttr>(),
+    ];
+    // SAFETY: asks: a path and a readable `mount_attr` of the given size. Given: a CStr and a reference,
+    // whose size is asserted to be version 0. Memory: read only, not kept.
+    unsafe { call(SYS_MOUNT_SETATTR, &arguments) }
+}
+
+/// `umount2(2)` with `MNT_DETACH`.
+pub(crate) fn umount_detach(path: &CStr) -> Result<usize> {
+    // SAFETY: asks: a NUL-terminated path. Given: a CStr. Memory: read only, not kept.
+    unsafe { call(SYS_UMOUNT2, &[path.as_ptr() as usize, 2]) }
+}
+
+/// `pivot_root(".", ".")`.
+pub(crate) fn pivot_root_here() -> Result<usize> {
+    let here = c".".as_ptr() as usize;
+    // SAFETY: asks: two NUL-terminated paths. Given: a constant. Memory: read only, not kept.
+    unsafe { call(SYS_PIVOT_ROOT, &[here, here]) }
+}
+
+/// `chroot(".")`.
+pub(crate) fn chroot_here() -> Result<usize> {
+    // SAFETY: asks: a NUL-terminated path. Given: a constant. Memory: read only, not kept.
+    unsafe { call(SYS_CHROOT, &[c".".as_ptr() as usize]) }
+}
+
+/// `getcwd(2)`: the raw call, which marks a directory outside the root by `(unreachable)`.
+pub(crate) fn getcwd(into: &mut [u8]) -> Result<usize> {
+    // SAFETY: asks: writable memory of that length. Given: an exclusive slice. Memory: written within it.
+    unsafe { call(SYS_GETCWD, &[into.as_mut_ptr() as usize, into.len()]) }
+}
+
+/// `sethostname(2)`.
+pub(crate) fn sethostname(name: &[u8]) -> Result<usize> {
+    // SAFETY: asks: readable memory of that length. Given: a slice. Memory: read only.
+    unsafe { call(SYS_SETHOSTNAME, &[name.as_ptr() as usize, name.len()]) }
+}
+
+/// `setdomainname(2)`.
+pub(crate) fn setdomainname(name: &[u8]) -> Result<usize> {
+    // SAFETY: asks: readable memory of that length. Given: a slice. Memory: read only.
+    unsafe { call(SYS_SETDOMAINNAME, &[name.as_ptr() as usize, name.len()]) }
+}
+
+/// `setgroups(2)` with ids stored as bytes.
+pub(crate) fn setgroups(gids: &[u8]) -> Result<usize> {
+    // SAFETY: asks: readable memory for that many 4-byte ids, of any alignment (the kernel copies it).
+    // Given: a slice of four times as many bytes. Memory: read only.
+    unsafe { call(SYS_SETGROUPS, &[gids.len() / 4, gids.as_ptr() as usize]) }
+}
+
+/// `prlimit64(2)` on itself.
+pub(crate) fn set_limit(resource: u32, soft: u64, hard: u64) -> Result<usize> {
+    let limit = Rlimit64 { soft, hard };
+    // SAFETY: asks: a readable `rlimit64`, null for the old one. Given: a local of that layout.
+    // Memory: read only, not kept.
+    unsafe {
+        call(
+            SYS_PRLIMIT64,
+            &[0, resource as usize, (&raw const limit) as usize, 0],
+        )
+    }
+}
+
+/// `capset(2)` of this thread, version 3.
+pub(crate) fn capset(effective: u64, permitted: u64, inheritable: u64) -> Result<usize> {
+    let header: [u32; 2] = [0x2008_0522, 0];
+    let data: [u32; 6] = [
+        effective as u32,
+        permitted as u32,
+        inheritable as u32,
+        (effective >> 32) as u32,
+        (permitted >> 32) as u32,
+        (inheritable >> 32) as u32,
+    ];
+    // SAFETY: asks: a header and two data structs of three words each. Given: arrays of that layout
+    // (capset(2), version 3). Memory: read only, not kept.
+    unsafe {
+        call(
+            SYS_CAPSET,
+            &[header.as_ptr() as usize, data.as_ptr() as usize],
+        )
+    }
+}
+
+/// `capget(2)` of this thread: the permitted set.
+pub(crate) fn permitted_capabilities() -> Result<u64> {
+    let header: [u32; 2] = [0x2008_0522, 0];
+    let mut data = [0_u32; 6];
+    // SAFETY: asks: a header and two writable data structs of three words each. Given: arrays of that
+    // layout (capget(2), version 3). Memory: `data` is written within its bounds.
+    unsafe {
+        call(
+            SYS_CAPGET,
+            &[header.as_ptr() as usize, data.as_mut_ptr() as usize],
+        )?
+    };
+    let [_, low, _, _, high, _] = data;
+    Ok(u64::from(low) | u64::from(high) << 32)
+}
+
+/// `seccomp(SECCOMP_SET_MODE_FILTER)` with instructions of 8 bytes each.
+pub(crate) fn seccomp(filter: &[u8], flags: u32) -> Result<usize> {
+    let program = SockFprog {
+        length: (filter.len() / 8) as u16,
+        filter: filter.as_ptr() as usize,
+    };
+    // SAFETY: asks: a `sock_fprog` that names readable instructions. Given: the slice holds as many as
+    // the length says; the kernel copies from any alignment. Memory: read only, copied.
+    unsafe {
+        call(
+            SYS_SECCOMP,
+            &[1, flags as usize, (&raw const program) as usize],
+        )
+    }
+}
+
+/// `rt_sigaction(2)`: the default action.
+pub(crate) fn reset_signal(signal: usize) -> Result<usize> {
+    // Handler (SIG_DFL), flags, restorer, mask.
+    let action = [0_u64; 4];
+    // SAFETY: asks: a readable kernel `sigaction` (at most 32 bytes), null for the old one, mask size 8.
+    // Given: 32 zero bytes. Memory: read only, copied.
+    unsafe { call(SYS_RT_SIGACTION, &[signal, action.as_ptr() as usize, 0, 8]) }
+}
+
+/// `rt_sigprocmask(SIG_SETMASK)`; gives the old mask.
+pub(crate) fn set_signal_mask(mask: u64) -> Result<u64> {
+    let mut old = 0_u64;
+    let arguments = [2, (&raw const mask) as usize, (&raw mut old) as usize, 8];
+    // SAFETY: asks: readable and writable masks of 8 bytes. Given: two locals. Memory: `old` is written.
+    unsafe { call(SYS_RT_SIGPROCMASK, &arguments)? };
+    Ok(old)
+}
+
+/// `TIOCSPTLCK` with 0: unlocks a pseudo terminal.
+pub(crate) fn unlock_terminal(primary: i32) -> Result<usize> {
+    let unlocked = 0_i32;
+    // SAFETY: asks (ioctl_tty(2)): a readable int. Given: a local. Memory: read only, not kept.
+    unsafe {
+        call(
+            SYS_IOCTL,
+            &[fd(primary), 0x4004_5431, (&raw const unlocked) as usize],
+        )
+    }
+}
+
+/// `TIOCSWINSZ`.
+pub(crate) fn set_window_size(terminal: i32, rows: u16, columns: u16) -> Result<usize> {
+    let size = [rows, columns, 0, 0];
+    // SAFETY: asks (ioctl_tty(2)): a readable `winsize` of four shorts. Given: a local array of four.
+    // Memory: read only, not kept.
+    unsafe { call(SYS_IOCTL, &[fd(terminal), 0x5414, size.as_ptr() as usize]) }
+}
+
+/// `SIOCGIFFLAGS`, then `SIOCSIFFLAGS` with `IFF_UP`, on `lo`.
+pub(crate) fn bring_up_loopback(socket: i32) -> Result<usize> {
+    let mut request = IfReq {
+        name: *b"lo\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+        flags: 0,
+        rest: [0; 22],
+    };
+    let address = (&raw mut request) as usize;
+    // SAFETY: asks (netdevice(7)): a writable `ifreq` of 40 bytes. Given: a local of that asserted size.
+    // Memory: written within it, nothing kept.
+    unsafe { call(SYS_IOCTL, &[fd(socket), 0x8913, address])? };
+    request.flags |= 1;
+    let address = (&raw const request) as usize;
+    // SAFETY: asks (netdevice(7)): a readable `ifreq` of 40 bytes. Given: the same local.
+    // Memory: read only, nothing kept.
+    unsafe { call(SYS_IOCTL, &[fd(socket), 0x8914, address]) }
+}
+
+/// `sendmsg(2)` of bytes, with one descriptor when there is one.
+pub(crate) fn send(socket: i32, bytes: &[u8], descriptor: Option<i32>) -> Result<usize> {
+    let part = IoVec {
+        base: bytes.as_ptr() as usize,
+        length: bytes.len(),
+    };
+    let rights = RightsMessage {
+        length: 20,
+        level: 1,
+        kind: 1,
+        fd: descriptor.unwrap_or(-1),
+        padding: 0,
+    };
+    let with_rights = descriptor.is_some();
+    let message = MsgHdr {
+        name: 0,
+        namelen: 0,
+        iov: (&raw const part) as usize,
+        iovlen: 1,
+        control: if with_rights {
+            (&raw const rights) as usize
+        } else {
+            0
+        },
+        controllen: if with_rights {
+            size_of::<RightsMessage>()
+        } else {
+            0
+        },
+        flags: 0,
+    };
+    // SAFETY: asks: a `msghdr` whose vectors and control data are readable. Given: locals that outlive the
+    // call and a slice. Memory: read only, not kept.
+    unsafe {
+        call(
+            SYS_SENDMSG,
+            &[fd(socket), (&raw const message) as usize, MSG_NOSIGNAL],
+        )
+    }
+}
+
+/// `recvfrom(2)` without an address.
+pub(crate) fn receive(socket: i32, into: &mut [u8]) -> Result<usize> {
+    let arguments = [fd(socket), into.as_mut_ptr() as usize, into.len(), 0, 0, 0];
+    // SAFETY: asks: writable memory of that length. Given: an exclusive slice. Memory: written within it.
+    unsafe { call(SYS_RECVFROM, &arguments) }
+}
+
+/// `ppoll(2)` without waiting: whether the other end of the socket is closed.
+pub(crate) fn is_hung_up(socket: i32) -> Result<bool> {
+    let mut poll = [socket as u32, 0];
+    let no_wait = [0_u64; 2];
+    let arguments = [
+        (&raw mut poll) as usize,
+        1,
+        (&raw const no_wait) as usize,
+        0,
+        8,
+    ];
+    // SAFETY: asks: one writable `pollfd` (int, two shorts) and a readable timespec. Given: two locals of
+    // those sizes. Memory: the results are written into `poll`.
+    unsafe { call(SYS_PPOLL, &arguments)? };
+    let [_, events] = poll;
+    Ok(events >> 16 & 0x10 != 0)
+}
+
+/// `clock_gettime(CLOCK_MONOTONIC)` in nanoseconds.
+pub(crate) fn monotonic_ns() -> u64 {
+    let mut time = [0_u64; 2];
+    // SAFETY: asks: a writable timespec of 16 bytes. Given: a local of that size. Memory: it is written.
+    let _always_zero = unsafe { call(SYS_CLOCK_GETTIME, &[1, (&raw mut time) as usize]) };
+    let [seconds, nanoseconds] = time;
+    seconds * 1_000_000_000 + nanoseconds
+}
+
+/// `clone3(2)` as a fork: a copy of this process, a child of this process's parent.
+pub(crate) fn clone3_sibling() -> Result<usize> {
+    let args = CloneArgs {
+        flags: 0x8000,
+        ..CloneArgs::default()
+    };
+    // SAFETY: asks: readable `clone_args` of the given size; the child runs on a copy of this memory.
+    // Given: a local of asserted size, no CLONE_VM. Memory: read only, not kept.
+    unsafe {
+        call(
+            SYS_CLONE3,
+            &[(&raw const args) as usize, size_of::<CloneArgs>()],
+        )
+    }
+}
+
+/// `execve(2)`; returns only when it fails. The vectors must be null-terminated arrays of strings;
+/// a wrong address in them is EFAULT, for the kernel alone reads them.
+pub(crate) fn execute(path: &CStr, vectors: (*const usize, *const usize)) -> Errno {
+    let a = [
+        path.as_ptr() as usize,
+        vectors.0 as usize,
+        vectors.1 as usize,
+    ];
+    // SAFETY: asks: a path and two arrays that the kernel reads. Given: a CStr; the kernel checks every
+    // address that it copies from. Memory: read only; on success this program is gone.
+    unsafe { call(SYS_EXECVE, &a) }.err().unwrap_or(EINVAL)
+}
+
+/// The bytes of a record without padding.
+pub(crate) fn plain_bytes(record: &crate::op::Record) -> &[u8] {
+    let address = core::ptr::from_ref(record).cast::<u8>();
+    // SAFETY: asks: initialised memory of that length that lives as long as the slice. Given: a reference
+    // to a `repr(C)` struct of integers whose size is asserted to be the sum of its fields.
+    unsafe { core::slice::from_raw_parts(address, crate::op::RECORD_BYTES) }
+}
+
+/// `execveat(2)` of what the descriptor names; returns only when it fails. The vectors as in [`execute`].
+#[cfg(all(feature = "stub", not(ns_stub)))]
+pub(crate) fn execveat(program: i32, arguments: *const usize, environment: *const usize) -> Errno {
+    let a = [
+        fd(program),
+        c"".as_ptr() as usize,
+        arguments as usize,
+        environment as usize,
+        AT_EMPTY_PATH,
+    ];
+    // SAFETY: asks: a path and two arrays that the kernel reads. Given: a constant; the kernel checks
+    // every address that it copies from. Memory: read only; on success this program is gone.
+    unsafe { call(SYS_EXECVEAT, &a) }.err().unwrap_or(EINVAL)
+}
+
+/// `mmap(2)` of a whole file, private and writable.
+#[cfg(ns_stub)]
+pub(crate) fn map_private(file: i32, length: usize) -> Result<*mut u8> {
+    // PROT_READ|PROT_WRITE, MAP_PRIVATE.
+    // SAFETY: asks: any address when it is null. Given: null, so the kernel picks unused memory.
+    // Memory: a new mapping that nothing else refers to.
+    unsafe { call(SYS_MMAP, &[0, length, 3, 2, fd(file), 0]) }.map(|address| address as *mut u8)
+}
+
+/// `mmap(2)` of a whole file, shared and writable.
+#[cfg(ns_stub)]
+pub(crate) fn map_shared(file: i32, length: usize) -> Result<*mut u8> {
+    // SAFETY: asks: any address when it is null. Given: null, so the kernel picks unused memory.
+    // Memory: a new mapping that nothing else of this process refers to.
+    unsafe { call(SYS_MMAP, &[0, length, 3, 1, fd(file), 0]) }.map(|address| address as *mut u8)
+}
+
+/// What only the library needs to start a child.
+#[cfg(all(feature = "stub", not(ns_stub)))]
+mod caller {
+    use super::*;
+
+    /// The window that the caller has left for its child; see `window.rs`.
+    pub(crate) fn shared_window(address: usize) -> &'static crate::window::Window {
+        // SAFETY: asks: a valid, unchanging value for as long as it is used. Given: `launch` passes the address
+        // of a window that it keeps, untouched, until the child has executed the stub or is dead.
+        unsafe { &*(address as *const crate::window::Window) }
+    }
+
+    /// `clone3(2)` of a child that shares this memory and runs the window's program on the window's stack.
+    ///
+    /// The window must be kept, unchanged, until the child has executed the stub or is dead.
+    pub(crate) fn clone_into_window(
+        window: &crate::window::Window,
+        flags: u64,
+        exit_signal: u64,
+        cgroup: Option<i32>,
+    ) -> Result<(i32, i32)> {
+        let mut pidfd = -1_i32;
+        let args = CloneArgs {
+            flags,
+            pidfd: (&raw mut pidfd) as u64,
+            exit_signal,
+            stack: window.stack.as_ptr() as u64,
+            stack_size: size_of_val(window.stack.as_slice()) as u64,
+            cgroup: cgroup.map_or(0, |number| number as u64),
+            ..CloneArgs::default()
+        };
+        let address = (&raw const args).cast::<u8>();
+        let window = core::ptr::from_ref(window) as usize;
+        // SAFETY: asks (clone3(2)): readable `clone_args`, a writable pidfd, a stack that outlives the child's use
+        // of it, an entry that never returns. Given: locals; the window is boxed in `Started`, which lets go of it
+        // only after the child has reported or been reaped; `window::enter` ends in exec or exit.
+        let result = unsafe {
+            arch::clone3_on_stack(
+                address,
+                size_of::<CloneArgs>(),
+                crate::window::enter,
+                window,
+            )
+        };
+        check(result).map(|pid| (pid as i32, pidfd))
+    }
+
+    /// `pidfd_open(2)`.
+    pub(crate) fn pidfd_open(pid: i32) -> Result<i32> {
+        // SAFETY: asks: only numbers. Given: the call takes no address. Memory: none.
+        unsafe { call(SYS_PIDFD_OPEN, &[fd(pid), 0]) }.map(|new| new as i32)
+    }
+
+    /// `pidfd_send_signal(2)`.
+    pub(crate) fn pidfd_send_signal(pidfd: i32, signal: i32) -> Result<usize> {
+        // SAFETY: asks: numbers and a null siginfo. Given: 0. Memory: none.
+        unsafe { call(SYS_PIDFD_SEND_SIGNAL, &[fd(pidfd), signal as usize, 0, 0]) }
+    }
+
+    /// `writev(2)` of the parts of a plan, as they lie in memory.
+    pub(crate) fn write_plan(
+        file: i32,
+        header: &crate::op::Header,
+        ops: &[crate::op::Op],
+        slots: &[i32],
+        blob: &[u8],
+    ) -> Result<usize> {
+        let part = |base: usize, length: usize| IoVec { base, length };
+        let parts = [
+            part(core::ptr::from_ref(header) as usize, size_of_val(header)),
+            part(ops.as_ptr() as usize, size_of_val(ops)),
+            part(slots.as_ptr() as usize, size_of_val(slots)),
+            part(blob.as_ptr() as usize, blob.len()),
+        ];
+        // SAFETY: asks: readable memory for each part. Given: references with their own sizes; only the kernel
+        // looks at padding bytes. Memory: read only, not kept.
+        unsafe {
+            call(
+                SYS_WRITEV,
+                &[fd(file), parts.as_ptr() as usize, parts.len()],
+            )
+        }
+    }
+
+    /// `ftruncate(2)`.
+    pub(crate) fn ftruncate(file: i32, length: usize) -> Result<usize> {
+        // SAFETY: asks: only numbers. Given: the call takes no address. Memory: none of ours.
+        unsafe { call(SYS_FTRUNCATE, &[fd(file), length]) }
+    }
+
+    /// `pread64(2)`.
+    pub(crate) fn pread(file: i32, into: &mut [u8], offset: usize) -> Result<usize> {
+        let a = [fd(file), into.as_mut_ptr() as usize, into.len(), offset];
+        // SAFETY: asks: writable memory of that length. Given: an exclusive slice. Memory: written within it.
+        unsafe { call(SYS_PREAD64, &a) }
+    }
+}
+#[cfg(all(feature = "stub", not(ns_stub)))]
+pub(crate) use caller::*;

@@ -1,0 +1,213 @@
+//! Starting the stub: namespaces, errors, descriptors, many threads.
+#![cfg(feature = "stub")]
+#![expect(clippy::panic, reason = "a test fails by it")]
+
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use ns_init::{IdMapping, Kind, Launch, Op, Plan, PlanBuilder, Started, launch};
+use std::os::fd::AsFd;
+
+const NEWNS: u64 = 0x0002_0000;
+const NEWCGROUP: u64 = 0x0200_0000;
+const NEWUTS: u64 = 0x0400_0000;
+const NEWIPC: u64 = 0x0800_0000;
+const NEWUSER: u64 = 0x1000_0000;
+const NEWPID: u64 = 0x2000_0000;
+const NEWNET: u64 = 0x4000_0000;
+
+fn command(arguments: &[&str]) -> Plan {
+    let mut plan = PlanBuilder::new();
+    plan.push("reset signals", Op::ResetSignals);
+    push_execute(&mut plan, arguments);
+    plan.finish()
+}
+
+fn push_execute(plan: &mut PlanBuilder, arguments: &[&str]) {
+    let arguments = plan
+        .strings(arguments)
+        .expect("no NUL in a test's arguments");
+    let environment = plan.strings(["PATH=/usr/bin:/bin"]).expect("no NUL");
+    let search = plan.text("/nowhere:/usr/bin:/bin").expect("no NUL");
+    plan.push(
+        "execute the command",
+        Op::Execute {
+            arguments,
+            environment,
+            search,
+        },
+    );
+}
+
+fn exit_code(started: Started) -> i32 {
+    let (_, pidfd) = started.into_process().expect("a descriptor to spare");
+    match waitid(Id::PIDFd(pidfd.as_fd()), WaitPidFlag::WEXITED).expect("our child") {
+        WaitStatus::Exited(_, code) => code,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn run(plan: &Plan, how: &Launch<'_>) -> i32 {
+    let mut started = launch(plan, how).expect("clone");
+    started.wait_ready(plan).expect("ready");
+    exit_code(started)
+}
+
+fn own_id() -> IdMapping {
+    let (uid, gid) = (nix::unistd::getuid(), nix::unistd::getgid());
+    IdMapping::Own {
+        uid_map: format!("0 {uid} 1\n"),
+        gid_map: format!("0 {gid} 1\n"),
+    }
+}
+
+#[test]
+fn command_in_no_new_namespace_gives_its_exit_code() {
+    let plan = command(&["sh", "-c", "exit 7"]);
+    assert_eq!(run(&plan, &Launch::default()), 7);
+}
+
+#[test]
+fn command_in_a_user_namespace_keeps_all_capabilities() {
+    let flags = NEWUSER | NEWNS | NEWPID | NEWIPC | NEWUTS | NEWNET | NEWCGROUP;
+    let test = "test $$ = 1 && test $(id -u) = 0 && test $(hostname a; hostname) = a";
+    let how = Launch {
+        namespaces: flags,
+        ids: own_id(),
+        ..Launch::default()
+    };
+    assert_eq!(run(&command(&["sh", "-c", test]), &how), 0);
+}
+
+#[test]
+fn missing_command_names_the_command() {
+    let plan = command(&["no-such-command"]);
+    let mut started = launch(&plan, &Launch::default()).expect("clone");
+    let error = started
+        .wait_ready(&plan)
+        .expect_err("there is no such command");
+    assert_eq!(error.kind(), Kind::NotFound);
+    assert_eq!(error.errno(), Some(2));
+    assert!(
+        error.to_string().contains("execve(\"no-such-command\")"),
+        "{error}"
+    );
+}
+
+#[test]
+fn directory_as_command_is_refused() {
+    let plan = command(&["/usr"]);
+    let mut started = launch(&plan, &Launch::default()).expect("clone");
+    let error = started.wait_ready(&plan).expect_err("a directory");
+    assert_eq!(error.errno(), Some(21), "{error}");
+}
+
+#[test]
+fn magic_link_as_command_is_refused() {
+    let plan = command(&["/proc/self/exe"]);
+    let mut started = launch(&plan, &Launch::default()).expect("clone");
+    let error = started.wait_ready(&plan).expect_err("a magic link");
+    assert_eq!(error.errno(), Some(40), "{error}");
+}
+
+#[test]
+fn stub_without_a_plan_exits_125() {
+    let script = tempfile::NamedTempFile::new().expect("temporary file");
+    std::fs::write(script.path(), "#!/proc/self/exe\n").expect("write");
+    nix::sys::stat::fchmod(
+        script.as_file(),
+        nix::sys::stat::Mode::from_bits_truncate(0o755),
+    )
+    .expect("chmod");
+    let path = script.into_temp_path();
+    let plan = command(&[path.to_str().expect("a plain name")]);
+    // The kernel takes the stub for the interpreter (CVE-2019-5736): it is sealed and does nothing.
+    assert_eq!(run(&plan, &Launch::default()), 125);
+}
+
+#[test]
+fn dropped_child_is_killed_and_reaped() {
+    let mut plan = PlanBuilder::new();
+    plan.push("wait for the caller", Op::AwaitGo);
+    push_execute(&mut plan, &["true"]);
+    let plan = plan.finish();
+    let started = launch(&plan, &Launch::default()).expect("clone");
+    let pid = started.pid();
+    drop(started);
+    assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
+}
+
+#[test]
+fn waiting_child_goes_on_when_told() {
+    let mut plan = PlanBuilder::new();
+    plan.push("wait for the caller", Op::AwaitGo);
+    push_execute(&mut plan, &["true"]);
+    let plan = plan.finish();
+    let mut started = launch(&plan, &Launch::default()).expect("clone");
+    started.go().expect("it waits");
+    started.wait_ready(&plan).expect("ready");
+    assert_eq!(exit_code(started), 0);
+}
+
+#[test]
+fn maps_by_the_caller_are_waited_for() {
+    let plan = command(&["sh", "-c", "exit $(id -u)"]);
+    let how = Launch {
+        namespaces: NEWUSER,
+        ids: IdMapping::Caller,
+        ..Launch::default()
+    };
+    let mut started = launch(&plan, &how).expect("clone");
+    let uid = nix::unistd::getuid();
+    std::fs::write(
+        format!("/proc/{}/uid_map", started.pid()),
+        format!("5 {uid} 1\n"),
+    )
+    .expect("uid_map");
+    started.go().expect("it waits");
+    started.wait_ready(&plan).expect("ready");
+    assert_eq!(exit_code(started), 5);
+}
+
+#[test]
+fn plan_that_forks_goes_on_as_a_child_of_the_caller() {
+    let mut plan = PlanBuilder::new();
+    plan.push("go on in a second process", Op::Fork);
+    push_execute(&mut plan, &["sh", "-c", "exit 3"]);
+    let plan = plan.finish();
+    assert_eq!(run(&plan, &Launch::default()), 3);
+}
+
+#[test]
+fn trace_stamps_every_op_but_the_last() {
+    let plan = command(&["true"]);
+    let mut started = launch(
+        &plan,
+        &Launch {
+            trace: true,
+            ..Launch::default()
+        },
+    )
+    .expect("clone");
+    started.wait_ready(&plan).expect("ready");
+    let times = started.op_times_ns(&plan).expect("stamps");
+    assert!(times[0] > 0, "{times:?}");
+    assert_eq!(times[1], 0, "the op that executes the command never ends");
+    assert_eq!(exit_code(started), 0);
+}
+
+#[test]
+fn a_thousand_starts_from_sixteen_threads_leak_no_descriptor() {
+    let count = || std::fs::read_dir("/proc/self/fd").expect("procfs").count();
+    // The sealed stub stays open from the first start on.
+    assert_eq!(run(&command(&["true"]), &Launch::default()), 0);
+    let before = count();
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                for _ in 0..63 {
+                    assert_eq!(run(&command(&["true"]), &Launch::default()), 0);
+                }
+            });
+        }
+    });
+    assert_eq!(count(), before);
+}
