@@ -60,7 +60,7 @@ pub use crate::{
     seccomp::{Arch, BpfInstruction, terminal_injection_filter},
     seed::{MASKED_PATHS, READONLY_PATHS},
     source::{Setting, Source},
-    state::State,
+    state::{ContainerState, State, check_container_id},
     sysctl::{sysctl_namespace, sysctl_path},
     user::{ResolvedUser, UserSpec},
 };

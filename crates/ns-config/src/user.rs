@@ -61,6 +61,14 @@ impl UserSpec {
         }
     }
 
+    /// The group id when one is written as a number.
+    pub fn gid(&self) -> Option<u32> {
+        match self.group {
+            Some(Part::Id(gid)) => Some(gid),
+            _ => None,
+        }
+    }
+
     /// Looks the spec up in the bytes of `/etc/passwd` and `/etc/group`; empty bytes stand for a
     /// missing file.
     ///
