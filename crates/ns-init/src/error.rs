@@ -41,7 +41,7 @@ pub enum Kind {
 }
 
 /// The result type of this crate.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     pub(crate) fn new(kind: Kind, step: &'static str, call: impl Into<String>) -> Self {

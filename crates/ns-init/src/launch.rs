@@ -14,7 +14,7 @@ use crate::op::{
     Failure, Header, MAGIC, Op, RECORD_BYTES, RECORD_DESCRIPTOR, RECORD_EARLY, RECORD_FAILED,
     RECORD_FORKED, RECORD_READY,
 };
-use crate::plan::Plan;
+use crate::plan::{Plan, copy_above};
 use crate::sys;
 use crate::window::Window;
 
@@ -95,7 +95,6 @@ pub struct Started {
 /// # References
 /// `clone(2)`, `user_namespaces(7)`, `memfd_create(2)`
 pub fn launch(plan: &Plan, how: &Launch<'_>) -> Result<Started> {
-    let stub = crate::sealed::stub()?;
     let (socket, childs_socket) = socketpair(
         AddressFamily::Unix,
         SockType::SeqPacket,
@@ -109,20 +108,16 @@ pub fn launch(plan: &Plan, how: &Launch<'_>) -> Result<Started> {
             errno,
         )
     })?;
-    let childs_socket = above_standard(childs_socket)?;
-    let stub = above_standard(stub)?;
-    let plan_file = above_standard(crate::sealed::plan_file(&[])?)?;
-    let stamps_at = write_plan(
+    let handed = Handed::new(
         plan,
-        plan_file.as_fd(),
-        childs_socket.as_raw_fd(),
-        how.trace,
+        [
+            childs_socket,
+            crate::sealed::stub()?,
+            crate::sealed::plan_file()?,
+        ],
     )?;
-    let window = window(
-        plan,
-        how,
-        [&plan_file, &childs_socket, &stub].map(AsRawFd::as_raw_fd),
-    );
+    let stamps_at = handed.write_plan(plan, how.trace)?;
+    let window = handed.window(how);
     let started_ns = sys::monotonic_ns();
     let (pid, pidfd) = clone_child(&window, how)?;
     Ok(Started {
@@ -130,7 +125,7 @@ pub fn launch(plan: &Plan, how: &Launch<'_>) -> Result<Started> {
         pidfd,
         socket,
         descriptors: Vec::new(),
-        plan_file,
+        plan_file: handed.plan_file,
         stamps_at,
         kill_on_drop: true,
         started_ns,
@@ -353,32 +348,116 @@ impl Report {
     }
 }
 
-fn window(plan: &Plan, how: &Launch<'_>, [plan_file, socket, stub]: [RawFd; 3]) -> Box<Window> {
-    let mut kept: Vec<i32> = plan
-        .initial_slots()
-        .into_iter()
-        .filter(|number| *number >= 0)
-        .collect();
-    kept.extend([plan_file, socket, stub]);
-    kept.sort_unstable();
-    kept.dedup();
-    // Digits hold no NUL.
-    let argument = CString::new(plan_file.to_string()).unwrap_or_default();
-    let mut window = Box::new(Window {
-        socket,
-        ids: how.ids.clone(),
-        kept,
-        stub,
-        arguments: [0; 3],
-        argument,
-        stack: vec![0; STACK_BYTES / size_of::<u128>()],
-    });
-    window.arguments = [
-        c"ns-init".as_ptr() as usize,
-        window.argument.as_ptr() as usize,
-        0,
-    ];
-    window
+/// Descriptors as the child will find them: all above the numbers that the command gets.
+struct Handed {
+    socket: OwnedFd,
+    stub: OwnedFd,
+    plan_file: OwnedFd,
+    slots: Vec<i32>,
+    // Copies of the plan's own descriptors that sat too low.
+    _raised: Vec<OwnedFd>,
+}
+
+impl Handed {
+    fn new(plan: &Plan, [socket, stub, plan_file]: [OwnedFd; 3]) -> Result<Self> {
+        let highest = plan.highest_target();
+        let raise = |fd: OwnedFd| match fd.as_raw_fd() {
+            low if low <= highest => copy_above(low, highest),
+            _ => Ok(fd),
+        };
+        let mut slots = plan.initial_slots();
+        let mut raised = Vec::new();
+        for slot in slots
+            .iter_mut()
+            .filter(|slot| (0..=highest).contains(*slot))
+        {
+            let copy = copy_above(*slot, highest)?;
+            *slot = copy.as_raw_fd();
+            raised.push(copy);
+        }
+        // What follows the slots in the plan's file is aligned to 8 bytes.
+        if slots.len() % 2 == 1 {
+            slots.push(-1);
+        }
+        Ok(Handed {
+            socket: raise(socket)?,
+            stub: raise(stub)?,
+            plan_file: raise(plan_file)?,
+            slots,
+            _raised: raised,
+        })
+    }
+
+    fn window(&self, how: &Launch<'_>) -> Box<Window> {
+        let [socket, stub, plan_file] =
+            [&self.socket, &self.stub, &self.plan_file].map(AsRawFd::as_raw_fd);
+        let mut kept: Vec<i32> = self
+            .slots
+            .iter()
+            .copied()
+            .filter(|number| *number >= 0)
+            .collect();
+        kept.extend([socket, stub, plan_file]);
+        kept.sort_unstable();
+        kept.dedup();
+        let mut window = Box::new(Window {
+            socket,
+            ids: how.ids.clone(),
+            kept,
+            stub,
+            arguments: [0; 3],
+            // Digits hold no NUL.
+            argument: CString::new(plan_file.to_string()).unwrap_or_default(),
+            stack: vec![0; STACK_BYTES / size_of::<u128>()],
+        });
+        window.arguments = [
+            c"ns-init".as_ptr() as usize,
+            window.argument.as_ptr() as usize,
+            0,
+        ];
+        window
+    }
+
+    /// Writes head, ops, slots and blob, and leaves room for pointers and stamps; gives the offset of the stamps,
+    /// 0 without them.
+    fn write_plan(&self, plan: &Plan, trace: bool) -> Result<usize> {
+        let ops_offset = size_of::<Header>();
+        let slots_offset = ops_offset + size_of_val(plan.ops.as_slice());
+        let blob_offset = slots_offset + size_of_val(self.slots.as_slice());
+        let pointers_offset = (blob_offset + plan.blob.len()).next_multiple_of(8);
+        let stamps_at = pointers_offset + plan.n_pointers * size_of::<usize>();
+        let stamps_bytes = if trace {
+            plan.ops.len() * size_of::<u64>()
+        } else {
+            0
+        };
+        let total = stamps_at + stamps_bytes;
+        let small = |value: usize| u32::try_from(value).map_err(|_| too_large());
+        let header = Header {
+            magic: MAGIC,
+            op_bytes: small(size_of::<Op>())?,
+            n_ops: small(plan.ops.len())?,
+            ops_offset: small(ops_offset)?,
+            n_slots: small(self.slots.len())?,
+            slots_offset: small(slots_offset)?,
+            blob_bytes: small(plan.blob.len())?,
+            blob_offset: small(blob_offset)?,
+            n_pointers: small(plan.n_pointers)?,
+            pointers_offset: small(pointers_offset)?,
+            stamps_offset: if trace { small(stamps_at)? } else { 0 },
+            total_bytes: small(total)?,
+            socket: self.socket.as_raw_fd(),
+            reserved: 0,
+        };
+        let file = self.plan_file.as_raw_fd();
+        let written = sys::write_plan(file, &header, &plan.ops, &self.slots, &plan.blob)
+            .and_then(|written| sys::ftruncate(file, total).map(|_| written))
+            .map_err(|errno| Error::from_errno("hand over the plan", "writev", errno.0))?;
+        if written != blob_offset + plan.blob.len() {
+            return Err(too_large());
+        }
+        Ok(if trace { stamps_at } else { 0 })
+    }
 }
 
 fn clone_child(window: &Window, how: &Launch<'_>) -> Result<(i32, OwnedFd)> {
@@ -403,57 +482,8 @@ fn clone_child(window: &Window, how: &Launch<'_>) -> Result<(i32, OwnedFd)> {
     Ok((pid, pidfd))
 }
 
-/// Writes head, ops, slots and blob, and leaves room for pointers and stamps; gives the offset of the stamps.
-fn write_plan(plan: &Plan, file: BorrowedFd<'_>, socket: RawFd, trace: bool) -> Result<usize> {
-    let mut slots = plan.initial_slots();
-    // What follows is aligned to 8 bytes.
-    if slots.len() % 2 == 1 {
-        slots.push(-1);
-    }
-    let ops_offset = size_of::<Header>();
-    let slots_offset = ops_offset + size_of_val(plan.ops.as_slice());
-    let blob_offset = slots_offset + size_of_val(slots.as_slice());
-    let pointers_offset = (blob_offset + plan.blob.len()).next_multiple_of(8);
-    let stamps_at = pointers_offset + plan.n_pointers * size_of::<usize>();
-    let stamps_bytes = if trace {
-        plan.ops.len() * size_of::<u64>()
-    } else {
-        0
-    };
-    let total = stamps_at + stamps_bytes;
-    let small = |value: usize| u32::try_from(value).map_err(|_| too_large());
-    let header = Header {
-        magic: MAGIC,
-        op_bytes: small(size_of::<Op>())?,
-        n_ops: small(plan.ops.len())?,
-        ops_offset: small(ops_offset)?,
-        n_slots: small(slots.len())?,
-        slots_offset: small(slots_offset)?,
-        blob_bytes: small(plan.blob.len())?,
-        blob_offset: small(blob_offset)?,
-        n_pointers: small(plan.n_pointers)?,
-        pointers_offset: small(pointers_offset)?,
-        stamps_offset: if trace { small(stamps_at)? } else { 0 },
-        total_bytes: small(total)?,
-        socket,
-        reserved: 0,
-    };
-    let file = file.as_raw_fd();
-    let written = sys::write_plan(file, &header, &plan.ops, &slots, &plan.blob)
-        .and_then(|written| sys::ftruncate(file, total).map(|_| written))
-        .map_err(|errno| Error::from_errno("hand over the plan", "writev", errno.0))?;
-    if written != blob_offset + plan.blob.len() {
-        return Err(too_large());
-    }
-    Ok(if trace { stamps_at } else { 0 })
-}
-
 fn reap(pidfd: BorrowedFd<'_>) {
     while waitid(Id::PIDFd(pidfd), WaitPidFlag::WEXITED) == Err(Errno::EINTR) {}
-}
-
-fn above_standard(fd: OwnedFd) -> Result<OwnedFd> {
-    crate::plan::above_standard_streams(fd)
 }
 
 fn too_large() -> Error {

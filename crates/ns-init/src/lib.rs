@@ -15,6 +15,7 @@ mod apply;
 mod error;
 mod explain;
 mod hints;
+mod init;
 mod interpret;
 #[cfg(feature = "stub")]
 mod launch;
@@ -22,6 +23,7 @@ mod lookup;
 mod op;
 mod path;
 mod plan;
+mod process;
 #[cfg(feature = "stub")]
 mod sealed;
 mod sys;
@@ -31,9 +33,14 @@ mod window;
 pub use apply::apply;
 pub use error::{Error, Kind, Result, errno_text};
 pub use explain::Explained;
+pub use init::{Init, Inside, init, security_labels};
 #[cfg(feature = "stub")]
 pub use launch::{IdMapping, Launch, Started, launch};
 pub use op::{Bytes, Call, Create, Depth, Failure, Missing, Op, Opening, Slot, Strings, Text};
 pub use plan::{Plan, PlanBuilder};
+pub use process::{
+    Command, Groups, execute, finalize_namespace, finalize_setns, load_container_environment,
+    resource_limits, restore_parent_death_signal, setup_user,
+};
 #[cfg(feature = "stub")]
 pub use sealed::STUB_BYTES;

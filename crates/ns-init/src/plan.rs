@@ -288,6 +288,16 @@ impl Plan {
         format!("[{}]<{name}>", slot.0)
     }
 
+    /// The highest number that an op gives to the command.
+    #[cfg(feature = "stub")]
+    pub(crate) fn highest_target(&self) -> i32 {
+        let target = |op: &Op| match op {
+            Op::Duplicate { to, .. } => *to,
+            _ => 2,
+        };
+        self.ops.iter().map(target).max().unwrap_or(2).max(2)
+    }
+
     /// Slot contents at the start: the caller's descriptors, -1 where there is none yet.
     pub(crate) fn initial_slots(&self) -> Vec<i32> {
         self.slots
@@ -303,13 +313,16 @@ fn length_u32(bytes: &[u8]) -> Result<u32> {
 }
 
 /// Numbers 0 to 2 are given to the command; a descriptor of ours must not sit there.
-pub(crate) fn above_standard_streams(fd: OwnedFd) -> Result<OwnedFd> {
+fn above_standard_streams(fd: OwnedFd) -> Result<OwnedFd> {
     if fd.as_raw_fd() > 2 {
         return Ok(fd);
     }
-    crate::sys::duplicate_above(fd.as_raw_fd(), 3)
+    copy_above(fd.as_raw_fd(), 2)
+}
+
+/// A copy of a descriptor with a number above `highest`.
+pub(crate) fn copy_above(number: i32, highest: i32) -> Result<OwnedFd> {
+    crate::sys::duplicate_above(number, highest + 1)
         .and_then(crate::sys::own)
-        .map_err(|errno| {
-            Error::from_errno("move a descriptor", "fcntl(F_DUPFD_CLOEXEC, 3)", errno.0)
-        })
+        .map_err(|errno| Error::from_errno("move a descriptor", "fcntl(F_DUPFD_CLOEXEC)", errno.0))
 }

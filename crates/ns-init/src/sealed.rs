@@ -68,17 +68,15 @@ fn make() -> Result<OwnedFd> {
     Ok(fd)
 }
 
-/// A memfd with the given bytes, for one plan.
-pub(crate) fn plan_file(bytes: &[u8]) -> Result<OwnedFd> {
+/// An empty memfd for one plan.
+pub(crate) fn plan_file() -> Result<OwnedFd> {
     let flags = MFdFlags::MFD_CLOEXEC;
     // MFD_NOEXEC_SEAL, KERNEL(6.3): data, whatever vm.memfd_noexec says.
-    let fd = match memfd_create(c"ns-plan", flags | MFdFlags::from_bits_retain(0x8)) {
+    match memfd_create(c"ns-plan", flags | MFdFlags::from_bits_retain(0x8)) {
         Err(Errno::EINVAL) => memfd_create(c"ns-plan", flags),
         made => made,
     }
-    .map_err(|errno| failed("memfd_create(\"ns-plan\")", errno))?;
-    write_all(fd.as_fd(), bytes)?;
-    Ok(fd)
+    .map_err(|errno| failed("memfd_create(\"ns-plan\")", errno))
 }
 
 fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<()> {
