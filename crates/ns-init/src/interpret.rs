@@ -238,7 +238,7 @@ impl Machine<'_> {
                 Err(sys::EINVAL | sys::ENOENT) => {}
                 result => drop(result.at(Call::Umount2)?),
             },
-            Op::PivotRoot { root } => self.pivot_root(root)?,
+            Op::PivotRoot { root, n_covers } => self.pivot_root(root, n_covers)?,
             Op::ChangeRoot { root } => self.change_root(root)?,
             Op::ChangeDirectory { path } => self.change_directory(path)?,
             Op::OpenTerminal {
@@ -448,8 +448,9 @@ impl Machine<'_> {
     // ---- making things
 
     fn make_directory(&self, parent: Slot, name: Text, mode: u32) -> Outcome<()> {
-        match sys::mkdirat(self.slot(parent), self.text(name)?, mode) {
-            Err(sys::EEXIST) => Ok(()),
+        let (parent, name) = (self.slot(parent), self.text(name)?);
+        match sys::mkdirat(parent, name, mode) {
+            Err(sys::EEXIST) => check_same_node(parent, name, sys::S_IFDIR, (0, 0)),
             result => result.at(Call::Mkdirat).map(drop),
         }
     }
@@ -593,11 +594,13 @@ impl Machine<'_> {
         attached.map(drop)
     }
 
-    fn pivot_root(&self, root: Slot) -> Outcome<()> {
+    fn pivot_root(&self, root: Slot, n_covers: u32) -> Outcome<()> {
         sys::fchdir(self.slot(root)).at(Call::Fchdir)?;
         sys::pivot_root_here().at(Call::PivotRoot)?;
-        // The old root now covers the new one at the same place.
-        sys::umount_detach(c".").at(Call::Umount2)?;
+        // The old root, with what covers it, now lies over the new one at the same place.
+        for _ in 0..=n_covers {
+            sys::umount_detach(c".").at(Call::Umount2)?;
+        }
         enter(c"/")
     }
 
@@ -873,7 +876,7 @@ fn check_device(number: i32, major: u32, minor: u32) -> Outcome<()> {
     refuse(Call::CheckIdentity)
 }
 
-/// A node that is there already is kept only when it is the very one that was asked for.
+/// A node or directory that is there already is kept only when it is the very one that was asked for.
 fn check_same_node(parent: i32, name: &CStr, mode: u32, numbers: (u32, u32)) -> Outcome<()> {
     let flags = sys::O_PATH | sys::O_NOFOLLOW;
     let node = sys::openat2(parent, name, flags, 0, sys::RESOLVE_BENEATH).at(Call::Openat2)?;

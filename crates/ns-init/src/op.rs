@@ -243,7 +243,10 @@ pub enum Op {
     /// `umount2(2)` with `MNT_DETACH` of a host path; a path that is no mount is left alone.
     DetachHost { path: Text },
     /// `fchdir`, `pivot_root(".", ".")`, `umount2(".", MNT_DETACH)`, `chdir("/")`.
-    PivotRoot { root: Slot },
+    ///
+    /// `n_covers` mounts were stacked on the old root before the new one; they are let go of first, and the old
+    /// root after them: `umount2` of `.` takes the topmost.
+    PivotRoot { root: Slot, n_covers: u32 },
     /// `fchdir`, `chroot(".")`, `chdir("/")`: for hosts whose root cannot be pivoted away.
     ChangeRoot { root: Slot },
     /// Opens a directory without magic links, enters it, and checks that it lies inside the root.
