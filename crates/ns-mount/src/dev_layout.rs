@@ -81,51 +81,61 @@ fn plan_filesystems(
         parameters.push(("gid", "5"));
     }
     parameters.extend(label("devpts", &tree.choices));
-    let devpts = below(
-        dev,
-        "pts",
-        ("devpts", &parameters),
-        NOSUID | NOEXEC,
-        tree,
-        plan,
-    )?;
+    let pts = Below {
+        name: "pts",
+        fstype: "devpts",
+        attributes: NOSUID | NOEXEC,
+    };
+    let devpts = pts.plan(&parameters, dev, tree, plan)?;
     if destination.as_str() == "/dev" {
-        tree.dev = Some(dev);
-        tree.devpts = Some(devpts);
+        (tree.dev, tree.devpts) = (Some(dev), Some(devpts));
     }
     let mut parameters = vec![("source", "shm"), ("mode", "1777"), ("size", "65536k")];
     parameters.extend(label("tmpfs", &tree.choices));
-    let closed = NOSUID | NODEV | NOEXEC;
-    below(dev, "shm", ("tmpfs", &parameters), closed, tree, plan)?;
+    let attributes = NOSUID | NODEV | NOEXEC;
+    let shm = Below {
+        name: "shm",
+        fstype: "tmpfs",
+        attributes,
+    };
+    shm.plan(&parameters, dev, tree, plan)?;
     // A shared IPC namespace would show the host's queues.
     if tree.choices.own_ipc {
-        let parameters = [("source", "mqueue")];
-        below(dev, "mqueue", ("mqueue", &parameters), closed, tree, plan)?;
+        let mqueue = Below {
+            name: "mqueue",
+            fstype: "mqueue",
+            attributes,
+        };
+        mqueue.plan(&[("source", "mqueue")], dev, tree, plan)?;
     }
     Ok(())
 }
 
-fn below(
-    dev: Slot,
-    name: &str,
-    (fstype, parameters): (&str, &[(&str, &str)]),
+/// A file system on a directory of the layout.
+struct Below {
+    name: &'static str,
+    fstype: &'static str,
     attributes: u64,
-    tree: &Tree,
-    plan: &mut PlanBuilder,
-) -> Result<Slot> {
-    let text = plan.text(name).planning()?;
-    let (parent, mode) = (dev, 0o755);
-    plan.push(
-        "make the mount point",
-        Op::MakeDirectory {
-            parent,
-            name: text,
-            mode,
-        },
-    );
-    let mount = new_filesystem(fstype, parameters, attributes, plan)?;
-    tree.attach_at(mount, dev, name, plan)?;
-    Ok(mount)
+}
+
+impl Below {
+    fn plan(
+        &self,
+        parameters: &[(&str, &str)],
+        parent: Slot,
+        tree: &Tree,
+        plan: &mut PlanBuilder,
+    ) -> Result<Slot> {
+        let name = plan.text(self.name).planning()?;
+        let mode = 0o755;
+        plan.push(
+            "make the mount point",
+            Op::MakeDirectory { parent, name, mode },
+        );
+        let mount = new_filesystem(self.fstype, parameters, self.attributes, plan)?;
+        tree.attach_at(mount, parent, self.name, plan)?;
+        Ok(mount)
+    }
 }
 
 fn link(parent: Slot, name: &str, target: &str, plan: &mut PlanBuilder) -> Result<()> {

@@ -92,12 +92,16 @@ impl<'a> Entry<'a> {
                 tree.attach(mount, destination, Create::Directory(0o755), plan)?;
                 if fstype == "devpts" && destination.as_str() == "/dev/pts" {
                     tree.devpts = Some(mount);
+                } else {
+                    tree.release(mount, plan);
                 }
                 Ok(())
             }
             MountKind::Overlay { lower, upper } => {
-                let mount = plan_overlay(lower, upper.as_ref(), options, plan)?;
-                tree.attach(mount, destination, Create::Directory(0o755), plan)
+                let mount = plan_overlay(lower, upper.as_ref(), options, tree, plan)?;
+                tree.attach(mount, destination, Create::Directory(0o755), plan)?;
+                tree.release(mount, plan);
+                Ok(())
             }
             MountKind::DevLayout => dev_layout::plan(destination, tree, plan),
             MountKind::CgroupView => {
@@ -227,6 +231,7 @@ fn plan_overlay(
     lower: &[String],
     upper: Option<&OverlayUpper>,
     options: &MountOptions,
+    tree: &Tree,
     plan: &mut PlanBuilder,
 ) -> Result<Slot> {
     let upper_paths = upper.iter().flat_map(|upper| [&upper.upper, &upper.work]);
@@ -246,6 +251,7 @@ fn plan_overlay(
             attributes,
         },
     );
+    slots.into_iter().for_each(|slot| tree.release(slot, plan));
     Ok(out)
 }
 
@@ -272,6 +278,9 @@ fn plan_symlink(
             target,
         },
     );
+    if parent != tree.root {
+        tree.release(parent, plan);
+    }
     Ok(())
 }
 

@@ -264,7 +264,10 @@ impl<'a> RootfsPlanner<'a> {
         let root = self.tree.root;
         plan.at(self.pointer(Setting::RootEntry));
         match self.config.root_entry {
-            RootEntry::Pivot => plan.push("enter the new root", Op::PivotRoot { root }),
+            RootEntry::Pivot => {
+                let n_covers = u32::from(self.tree.staging.is_some());
+                plan.push("enter the new root", Op::PivotRoot { root, n_covers });
+            }
             RootEntry::Move => {
                 for place in top_mount_points(&parse(&read("/proc/self/mountinfo")?)?) {
                     let path = plan.text(place).planning()?;
