@@ -55,6 +55,48 @@ pub struct Config {
     pub process: Process,
 }
 
+impl Config {
+    /// The same configuration with every pointer cleared and no source, so that two can be
+    /// compared wherever they came from.
+    #[must_use]
+    pub fn without_pointers(&self) -> Config {
+        let mut config = Config {
+            source: Source::default(),
+            ..self.clone()
+        };
+        let rules = config
+            .cgroup
+            .iter_mut()
+            .flat_map(|cgroup| &mut cgroup.devices)
+            .flatten();
+        let pointers = (config
+            .namespaces
+            .entries
+            .iter_mut()
+            .map(|entry| &mut entry.pointer))
+        .chain(config.mounts.iter_mut().map(|mount| &mut mount.pointer))
+        .chain(config.devices.iter_mut().map(|device| &mut device.pointer))
+        .chain(config.sysctl.iter_mut().map(|setting| &mut setting.pointer))
+        .chain(
+            config
+                .networks
+                .iter_mut()
+                .map(|network| &mut network.pointer),
+        )
+        .chain(config.routes.iter_mut().map(|route| &mut route.pointer))
+        .chain(
+            config
+                .process
+                .rlimits
+                .iter_mut()
+                .map(|rlimit| &mut rlimit.pointer),
+        )
+        .chain(rules.map(|rule| &mut rule.pointer));
+        pointers.for_each(String::clear);
+        config
+    }
+}
+
 /// What the command runs as, apart from its arguments.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Process {

@@ -1,6 +1,6 @@
 //! The top level of `container.json`.
 
-use std::{cell::RefCell, ffi::OsString};
+use std::{cell::RefCell, collections::HashMap, ffi::OsString};
 
 use super::{
     MASKED_PATHS, READONLY_PATHS,
@@ -95,9 +95,46 @@ pub(super) fn read(text: &[u8]) -> Result<Config, Error> {
     }
     let problems = RefCell::new(Problems::default());
     let config = Object::open(&root, "", &KEYS, &problems).map(|object| read_config(&object));
-    match (Error::from_problems(STEP, problems.into_inner()), config) {
+    let problems = in_document_order(&root, problems.into_inner());
+    match (Error::from_problems(STEP, problems), config) {
         (Some(error), _) => Err(error),
         (None, config) => Ok(config.unwrap_or_default()),
+    }
+}
+
+/// Sections are read in an order of their own; people mend a document from the top.
+fn in_document_order(root: &Node, problems: Problems) -> Problems {
+    let mut places = HashMap::new();
+    if !problems.is_empty() {
+        note_places(root, String::new(), &mut places);
+    }
+    let place = |problem: &Problem| {
+        let mut pointer = problem.pointer.as_str();
+        // What is missing belongs to the object that it is missing from.
+        while !places.contains_key(pointer) {
+            pointer = pointer.rsplit_once('/').map_or("", |(parent, _)| parent);
+        }
+        places.get(pointer).copied()
+    };
+    let mut list: Vec<Problem> = problems.into_iter().collect();
+    list.sort_by_key(place);
+    list.into_iter().collect()
+}
+
+fn note_places(node: &Node, pointer: String, places: &mut HashMap<String, usize>) {
+    let place = places.len();
+    places.entry(pointer.clone()).or_insert(place);
+    match node {
+        Node::Object(entries) => {
+            entries
+                .iter()
+                .for_each(|(key, node)| note_places(node, child(&pointer, key), places));
+        }
+        Node::Array(items) => {
+            let items = items.iter().enumerate();
+            items.for_each(|(idx, node)| note_places(node, format!("{pointer}/{idx}"), places));
+        }
+        _ => {}
     }
 }
 

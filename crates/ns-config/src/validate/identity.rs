@@ -2,8 +2,10 @@
 
 use super::Check;
 use crate::{
-    error::Kind, error::Problem, id_map::IdMap, namespace::NamespaceKind, source::Setting,
-    source::Source,
+    error::{Kind, Problem},
+    id_map::IdMap,
+    namespace::NamespaceKind,
+    source::{Setting, Source},
 };
 
 impl Check<'_> {
@@ -74,13 +76,15 @@ impl Check<'_> {
             return self.invalid(pointer, id, &rule, "0 to 4294967294");
         }
         let creates_user = self.config.namespaces.creates(NamespaceKind::User);
-        if creates_user && !maps.is_empty() && IdMap::host_id(maps, id).is_none() {
+        // Missing and malformed maps have problems of their own.
+        let usable = creates_user && !maps.is_empty() && IdMap::check(maps, "").is_ok();
+        if usable && IdMap::host_id(maps, id).is_none() {
             let rule = format!("is a {what} id without a mapping");
             let accepted: Vec<String> = maps
                 .iter()
                 .take(4)
                 .map(|map| {
-                    let last = u64::from(map.container_id) + u64::from(map.size).max(1) - 1;
+                    let last = u64::from(map.container_id) + u64::from(map.size) - 1;
                     format!("{} to {last}", map.container_id)
                 })
                 .collect();
