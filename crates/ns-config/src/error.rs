@@ -61,8 +61,8 @@ pub struct Problem {
     pub hint: Option<String>,
 }
 
-/// Every problem that was found, in the order of the configuration; empty means none.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Every problem that [`Config::validate`](crate::Config::validate) found; at least one.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problems {
     list: Vec<Problem>,
 }
@@ -112,7 +112,7 @@ impl Error {
         self.0.first.hint.as_deref()
     }
 
-    /// Every problem, in the order of the configuration; at least one.
+    /// Every problem, in the order of the document; at least one.
     pub fn problems(&self) -> impl Iterator<Item = &Problem> {
         std::iter::once(&self.0.first).chain(&self.0.more)
     }
@@ -210,7 +210,15 @@ impl fmt::Display for Problem {
 }
 
 impl Problems {
-    /// Whether nothing is wrong.
+    pub(crate) fn none() -> Self {
+        Problems { list: Vec::new() }
+    }
+
+    pub(crate) fn from_list(list: Vec<Problem>) -> Self {
+        Problems { list }
+    }
+
+    /// Whether nothing is wrong; never so for what a call returned.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
@@ -220,7 +228,7 @@ impl Problems {
         self.list.len()
     }
 
-    /// The problems, in the order of the configuration.
+    /// The problems, in the order in which they were found.
     pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
         self.list.iter()
     }
@@ -260,17 +268,9 @@ impl IntoIterator for Problems {
     }
 }
 
-impl FromIterator<Problem> for Problems {
-    fn from_iter<I: IntoIterator<Item = Problem>>(problems: I) -> Self {
-        Problems {
-            list: problems.into_iter().collect(),
-        }
-    }
-}
-
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("check configuration")?;
+        f.write_str(CHECK)?;
         for (problem_idx, problem) in self.list.iter().enumerate() {
             let lead = if problem_idx == 0 { ": " } else { "\nalso: " };
             write!(f, "{lead}{problem}")?;
@@ -281,11 +281,14 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-impl From<Problems> for Option<Error> {
+impl From<Problems> for Error {
     fn from(problems: Problems) -> Self {
-        Error::from_problems("check configuration", problems)
+        let nothing = Problem::bare(Kind::InvalidValue, "", "is not valid");
+        Error::from_problems(CHECK, problems).unwrap_or_else(|| Error::new(CHECK, nothing))
     }
 }
+
+const CHECK: &str = "check configuration";
 
 /// Keeps a value readable inside one line.
 fn shorten(text: &str) -> String {
@@ -302,7 +305,7 @@ mod tests {
 
     #[test]
     fn error_with_two_problems_prints_each_on_its_line() {
-        let mut problems = Problems::default();
+        let mut problems = Problems::none();
         problems.push(
             Problem::new(Kind::InvalidValue, "/a", "x y", "is not a host name")
                 .accepted("letters")

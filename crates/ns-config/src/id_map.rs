@@ -46,7 +46,7 @@ impl IdMap {
     /// overlaps an earlier line on either side; and one for more than 340 lines. Pointers are
     /// `<pointer>/<index>`.
     pub fn check(maps: &[IdMap], pointer: &str) -> Result<(), Problems> {
-        let mut problems = Problems::default();
+        let mut problems = Problems::none();
         if maps.len() > IdMap::MAX_LINES {
             let problem = Problem::new(Kind::Limit, pointer, maps.len(), "has too many id maps");
             problems.push(problem.accepted("at most 340"));

@@ -22,27 +22,43 @@
 
 #![forbid(unsafe_code)]
 
-mod capability;
-pub mod cgroup;
+// In the order in which a newcomer should open them.
 mod config;
-mod device;
-mod environment;
+mod source;
+
 mod error;
+mod suggest;
+
+mod namespace;
+
 mod id_map;
+
 mod mount;
 mod mount_option;
-mod namespace;
-mod network;
+
+mod device;
+
+mod capability;
+
 mod rlimit;
-mod seccomp;
+
+mod user;
+
+mod environment;
+
+mod sysctl;
+
+pub mod cgroup;
+
+mod network;
+
 mod seed;
-mod source;
+mod validate;
+
+mod seccomp;
+
 pub mod state;
 pub mod stats;
-mod suggest;
-mod sysctl;
-mod user;
-mod validate;
 
 pub use crate::{
     capability::{Capabilities, Capability, CapabilitySet},
@@ -64,3 +80,8 @@ pub use crate::{
     sysctl::{sysctl_namespace, sysctl_path},
     user::{ResolvedUser, UserSpec},
 };
+
+/// Holds the README to what compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

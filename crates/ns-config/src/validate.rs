@@ -37,7 +37,7 @@ impl Config {
     pub fn validate(&self) -> Result<(), Problems> {
         let mut check = Check {
             config: self,
-            problems: Problems::default(),
+            problems: Problems::none(),
         };
         check.root();
         check.namespaces();
@@ -61,7 +61,7 @@ impl Config {
     pub fn validate_user(&self, user: &ResolvedUser) -> Result<(), Problems> {
         let mut check = Check {
             config: self,
-            problems: Problems::default(),
+            problems: Problems::none(),
         };
         check.mapped_uid(user.uid);
         let gids = std::iter::once(&user.gid).chain(&user.additional_gids);

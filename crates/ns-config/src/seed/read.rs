@@ -93,7 +93,7 @@ pub(super) fn read(text: &[u8]) -> Result<Config, Error> {
         let problem = Problem::bare(Kind::Syntax, "", "is null").accepted("an object");
         return Err(Error::new(STEP, problem));
     }
-    let problems = RefCell::new(Problems::default());
+    let problems = RefCell::new(Problems::none());
     let config = Object::open(&root, "", &KEYS, &problems).map(|object| read_config(&object));
     let problems = in_document_order(&root, problems.into_inner());
     match (Error::from_problems(STEP, problems), config) {
@@ -118,7 +118,7 @@ fn in_document_order(root: &Node, problems: Problems) -> Problems {
     };
     let mut list: Vec<Problem> = problems.into_iter().collect();
     list.sort_by_key(place);
-    list.into_iter().collect()
+    Problems::from_list(list)
 }
 
 fn note_places(node: &Node, pointer: String, places: &mut HashMap<String, usize>) {

@@ -19,7 +19,6 @@ use crate::{
 };
 
 /// Settings that the format cannot express, collected while writing.
-#[derive(Default)]
 pub(super) struct Refusals(Problems);
 
 impl Refusals {
@@ -39,7 +38,7 @@ impl Refusals {
 
 /// Writes a configuration.
 pub(super) fn write(config: &Config) -> Result<String, Error> {
-    let mut refusals = Refusals::default();
+    let mut refusals = Refusals(Problems::none());
     let form = config_form(config, &mut refusals);
     if let Some(error) = Error::from_problems(STEP, refusals.0) {
         return Err(error);

@@ -37,7 +37,27 @@ impl Check<'_> {
                 );
             }
         }
+        self.resource_names(cgroup);
         self.unified(cgroup);
+    }
+
+    /// Names that go into a line of a kernel file, where a blank would begin the next field.
+    fn resource_names(&mut self, cgroup: &CgroupConfig) {
+        let rdma = cgroup
+            .rdma
+            .iter()
+            .map(|limit| (&limit.device, Setting::Rdma));
+        let misc = cgroup.misc.iter().map(|(name, _)| (name, Setting::Misc));
+        let net_prio = cgroup
+            .net_prio
+            .iter()
+            .map(|(name, _)| (name, Setting::NetworkPriority));
+        let strange = |c: char| c.is_whitespace() || c.is_control();
+        for (name, setting) in rdma.chain(misc).chain(net_prio) {
+            if name.is_empty() || name.contains(strange) {
+                self.invalid(self.pointer(setting), name, "is not a name", "one word");
+            }
+        }
     }
 
     /// A path that leaves our own part of the tree would be removed with all of its content in the
