@@ -1,2 +1,65 @@
-//! placeholder
-fn main() {}
+//! The commands of this workspace: `cargo xtask ci`, `tidy`, `itest` and `bench`.
+//!
+//! Start reading at [`ci`], which is the order of all checks.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program for a person at a terminal"
+)]
+
+mod bench;
+mod ci;
+mod debian;
+mod failure;
+mod itest;
+mod libtest;
+mod must_run;
+mod program;
+mod runner;
+mod tally;
+mod tidy;
+mod view;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::{bench::Bench, ci::Ci, itest::Itest, workspace::Workspace};
+
+/// The commands of this workspace.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Every check there is: format, lints, house rules, documents, tests as root and as a plain user.
+    Ci(Ci),
+    /// The house rules that no lint knows: crate edges, unsafe files, names, lengths, links.
+    Tidy,
+    /// The tests, in a private mount namespace with the given layout of control groups.
+    Itest(Itest),
+    /// Measures, always against a floor program in the same run.
+    Bench(Bench),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = Workspace::load().and_then(|workspace| match arguments.verb {
+        Verb::Ci(ci) => ci.run(&workspace),
+        Verb::Tidy => tidy::run(&workspace),
+        Verb::Itest(itest) => itest.run(&workspace),
+        Verb::Bench(bench) => bench.run(&workspace),
+    });
+    match outcome {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("xtask: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

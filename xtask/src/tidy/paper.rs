@@ -1,0 +1,142 @@
+//! What the papers say against what is there.
+
+use std::path::Path;
+
+use super::source::{code_only, has_word};
+use super::{Finding, Rule, TextFile, marked, quoted};
+use crate::failure::Result;
+
+/// Compares the files with `unsafe` in their code with the list in ARCHITECTURE.md.
+pub(super) fn unsafe_files(sources: &[TextFile], architecture: &str) -> Result<Vec<Finding>> {
+    let listed: Vec<&str> = marked(architecture, "unsafe")?
+        .filter_map(|line| quoted(line).first().copied())
+        .collect();
+    let finding = |place: &str, what: &str| Finding {
+        place: place.into(),
+        what: what.into(),
+        rule: Rule::UnsafeFiles,
+    };
+    let mut findings = Vec::new();
+    let with_unsafe = || {
+        sources
+            .iter()
+            .filter(|file| has_word(&code_only(&file.text), "unsafe"))
+    };
+    for file in with_unsafe() {
+        if !listed.contains(&file.path.as_str()) {
+            findings.push(finding(
+                &file.path,
+                "it contains `unsafe` and is not in the list",
+            ));
+        }
+    }
+    for path in listed {
+        if !with_unsafe().any(|file| file.path == path) {
+            findings.push(finding(path, "it is in the list and has no `unsafe`"));
+        }
+    }
+    Ok(findings)
+}
+
+/// Looks for the version of every `KERNEL(x.y)` tag in the table of kernel needs.
+pub(super) fn kernel_tags(sources: &[TextFile], features: &str) -> Vec<Finding> {
+    let rows: Vec<&str> = features
+        .lines()
+        .filter(|line| line.starts_with('|'))
+        .collect();
+    let is_known = |version: &str| {
+        rows.iter()
+            .any(|row| row.split('|').any(|cell| cell.trim() == version))
+    };
+    let mut findings = Vec::new();
+    for file in sources {
+        for (number, line) in (1..).zip(file.text.lines()) {
+            for tag in line.split("KERNEL(").skip(1) {
+                let version = tag.split(')').next().unwrap_or_default();
+                let is_version = version.starts_with(|first: char| first.is_ascii_digit());
+                if is_version && !is_known(version) {
+                    findings.push(Finding {
+                        place: format!("{}:{number}", file.path),
+                        what: format!("the table has no row for Linux {version}"),
+                        rule: Rule::KernelTags,
+                    });
+                }
+            }
+        }
+    }
+    findings
+}
+
+/// Looks for the targets of all relative links.
+pub(super) fn links(paper: &TextFile, root: &Path) -> Vec<Finding> {
+    let directory = root.join(&paper.path);
+    let directory = directory.parent().unwrap_or(root);
+    let targets = paper
+        .text
+        .split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split(')').next());
+    targets
+        .filter(|target| !target.contains(':') && !target.starts_with('#'))
+        .filter(|target| {
+            let file = target.split('#').next().unwrap_or_default();
+            !directory.join(file).exists()
+        })
+        .map(|target| Finding {
+            place: paper.path.clone(),
+            what: format!("there is no {target}"),
+            rule: Rule::Links,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(path: &str, text: &str) -> TextFile {
+        TextFile {
+            path: path.into(),
+            text: text.into(),
+        }
+    }
+
+    #[test]
+    fn unsafe_in_code_counts_and_in_words_does_not() {
+        let paper = "<!-- tidy: unsafe -->\n- `a.rs`: calls\n- `gone.rs`: calls\n";
+        let sources = [
+            file("a.rs", "unsafe { x() }"),
+            file("b.rs", "#[unsafe(no_mangle)] fn f() {}"),
+            file(
+                "c.rs",
+                "#![forbid(unsafe_code)] // unsafe\nconst A: &str = \"unsafe\";",
+            ),
+        ];
+        let findings = unsafe_files(&sources, paper).expect("a list");
+        let places: Vec<_> = findings
+            .iter()
+            .map(|finding| finding.place.as_str())
+            .collect();
+        assert_eq!(places, ["b.rs", "gone.rs"]);
+    }
+
+    #[test]
+    fn kernel_tag_needs_its_row() {
+        let sources = [file(
+            "a.rs",
+            "// KERNEL(5.14): x\n// KERNEL(6.3): y\n// KERNEL(x.y)",
+        )];
+        let findings = kernel_tags(&sources, "| feature | 5.14 |\nLinux 6.3\n");
+        assert_eq!(findings.len(), 1);
+        assert_eq!(findings[0].place, "a.rs:2");
+    }
+
+    #[test]
+    fn link_to_nowhere_is_found() {
+        let text = "[a](Cargo.toml) [b](https://x.y/z) [c](#part) [d](gone.md#part)";
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let findings = links(&file("README.md", text), root);
+        assert_eq!(findings.len(), 1);
+        assert_eq!(findings[0].what, "there is no gone.md#part");
+    }
+}
