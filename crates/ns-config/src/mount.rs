@@ -42,7 +42,8 @@ pub enum MountKind {
         /// Upper and work directory, absolute host paths; `None` is read-only.
         upper: Option<OverlayUpper>,
     },
-    /// `/dev` as programs expect it: tmpfs, device nodes, `pts`, `shm`, `mqueue` and the usual links.
+    /// `/dev` as programs expect it: tmpfs (nosuid), device nodes, `pts`, `shm`, `mqueue` and the
+    /// usual links. It takes no options.
     DevLayout,
     /// The container's own control groups, in the layout of the host.
     CgroupView,

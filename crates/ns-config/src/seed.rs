@@ -14,7 +14,7 @@ mod write_network;
 use crate::{
     config::Config,
     error::Error,
-    mount::{Atime, Mount, MountAttributes, MountKind, MountOptions},
+    mount::{Mount, MountAttributes, MountKind, MountOptions},
 };
 
 /// The files that `restrict_sys` makes unreadable: the list of current engines.
@@ -111,15 +111,7 @@ fn system_mounts(restrict_sys: bool, pointer: &str) -> Vec<Mount> {
     let dev = Mount {
         destination: "/dev".to_owned(),
         kind: MountKind::DevLayout,
-        options: MountOptions {
-            set: MountAttributes {
-                no_suid: true,
-                ..MountAttributes::default()
-            },
-            atime: Some(Atime::Strict),
-            data: vec![("mode".to_owned(), Some("755".to_owned()))],
-            ..MountOptions::default()
-        },
+        options: MountOptions::default(),
         pointer: pointer.to_owned(),
     };
     let sys = MountAttributes {

@@ -1,5 +1,11 @@
 //! Whatever `container.json` can express is written so that it is read back the same.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::too_many_lines,
+    reason = "generators of valid values"
+)]
+
 use ns_config::{
     Capabilities, CapabilitySet, Config, Device, DeviceAccess, DeviceKind, DeviceRule,
     DeviceRuleKind, IdMap, IpPrefix, IpvlanMode, MacAddress, MacvlanMode, Mount, MountAttributes,
@@ -295,7 +301,7 @@ fn process() -> impl Strategy<Value = Process> {
 fn config() -> impl Strategy<Value = Config> {
     let id_map = any::<[u32; 3]>();
     let id_maps = || {
-        prop::collection::vec(id_map.clone(), 0..3).prop_map(|maps| {
+        prop::collection::vec(id_map, 0..3).prop_map(|maps| {
             let map = |[container_id, host_id, size]: [u32; 3]| IdMap {
                 container_id,
                 host_id,

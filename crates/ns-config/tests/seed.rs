@@ -1,7 +1,15 @@
 //! `container.json`: what is read, what is refused, and that it is written back the same.
 
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::too_many_lines,
+    clippy::cognitive_complexity,
+    reason = "tables, and a failed test says why"
+)]
+
 use ns_config::{
-    Atime, Capabilities, Capability, CapabilitySet, Config, Device, DeviceKind, DeviceRule, Kind,
+    Capabilities, Capability, CapabilitySet, Config, Device, DeviceKind, DeviceRule, Kind,
     MASKED_PATHS, MountKind, NamespaceKind, NetworkKind, Propagation, READONLY_PATHS, Relabel,
     RootEntry, Rootfs, Source, cgroup::Limit,
 };
@@ -183,7 +191,6 @@ fn new_mount_namespace_implies_the_system_mounts() {
     let set = proc.options.set;
     assert!(set.no_suid && set.no_dev && set.no_exec && !set.read_only);
     assert_eq!(dev.kind, MountKind::DevLayout);
-    assert_eq!(dev.options.atime, Some(Atime::Strict));
     assert!(!sys.options.set.read_only);
     assert!(config.masked_paths.is_empty());
 

@@ -4,9 +4,8 @@ use super::{Check, path};
 use crate::{
     device::{Device, DeviceKind},
     error::{Kind, Problem},
-    mount::MountKind,
     namespace::NamespaceKind,
-    source::{Setting, Source},
+    source::Setting,
 };
 
 impl Check<'_> {
@@ -27,17 +26,6 @@ impl Check<'_> {
             }
             self.device_path(device, &pointer);
             self.device_numbers(device, &pointer);
-        }
-        let has_dev = self
-            .config
-            .mounts
-            .iter()
-            .any(|mount| mount.kind == MountKind::DevLayout);
-        let has_null = devices.iter().any(|device| device.path == "/dev/null");
-        if self.config.source == Source::Seed && has_dev && !has_null {
-            let pointer = self.pointer(Setting::Devices);
-            let problem = Problem::bare(Kind::Missing, pointer, "has no /dev/null");
-            self.note(problem.accepted("a node of type 99, numbers 1 and 3, at /dev/null"));
         }
     }
 

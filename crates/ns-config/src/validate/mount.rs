@@ -129,6 +129,14 @@ impl Check<'_> {
         if options.copy_up && !is_tmpfs {
             self.conflict(pointer, "tmpcopyup", "needs a tmpfs", "type tmpfs");
         }
+        let is_fixed = matches!(
+            mount.kind,
+            MountKind::DevLayout | MountKind::Directory { .. } | MountKind::Symlink { .. }
+        );
+        if is_fixed && *options != MountOptions::default() {
+            let words = options.words();
+            return self.conflict(pointer, words, "are options, which do nothing here", "none");
+        }
         if options.relabel.is_some() && !matches!(mount.kind, MountKind::Bind { .. }) {
             self.conflict(pointer, "relabel", "needs a bind mount", "type bind");
         }
