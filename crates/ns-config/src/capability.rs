@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     error::{Error, Kind, Problem},
     suggest,
@@ -16,11 +18,12 @@ use crate::{
 pub struct Capability(u8);
 
 /// A set of capabilities, bit N being capability N.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "u64", into = "u64")]
 pub struct CapabilitySet(u64);
 
 /// The five sets of a process; all empty by default.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Capabilities {
     /// What the process and its children can ever have.
     pub bounding: CapabilitySet,
@@ -175,6 +178,18 @@ impl fmt::Debug for CapabilitySet {
         f.debug_set()
             .entries(self.iter().map(Capability::short_name))
             .finish()
+    }
+}
+
+impl From<u64> for CapabilitySet {
+    fn from(bits: u64) -> Self {
+        CapabilitySet::from_bits_known(bits)
+    }
+}
+
+impl From<CapabilitySet> for u64 {
+    fn from(set: CapabilitySet) -> Self {
+        set.bits()
     }
 }
 

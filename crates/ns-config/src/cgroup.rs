@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::device::DeviceRule;
 
 /// An upper bound.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Limit {
     /// No bound (`max` in v2, -1 in v1).
     Max,
@@ -18,7 +20,7 @@ pub enum Limit {
 ///
 /// Seed keys are those of the `cgroups` object of `container.json`; where none is named the setting
 /// is not part of that format.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CgroupConfig {
     /// Last component of the path, may be empty when `parent` is not. Seed key: `name`.
     pub name: String,
@@ -58,7 +60,7 @@ pub struct CgroupConfig {
 ///
 /// # Units
 /// Bytes; the kernel rounds down to pages.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemoryConfig {
     /// Hard limit: `memory.limit_in_bytes`, `memory.max`. Seed key: `memory`, 0 is unset.
     pub limit_bytes: Option<Limit>,
@@ -76,7 +78,7 @@ pub struct MemoryConfig {
 }
 
 /// Processor limits.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CpuConfig {
     /// Relative weight as v1 counts, 2 to 262144, default 1024: `cpu.shares`, converted for
     /// `cpu.weight`. Seed key: `cpu_shares`, 0 is unset.
@@ -102,7 +104,7 @@ pub struct CpuConfig {
 }
 
 /// Block device limits.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IoConfig {
     /// Relative weight as v1 counts, 10 to 1000. Seed key: `blkio_weight`, 0 is unset.
     pub weight: Option<u16>,
@@ -115,7 +117,7 @@ pub struct IoConfig {
 }
 
 /// The weight of one block device, 10 to 1000.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IoDeviceWeight {
     /// Major number.
     pub major: u32,
@@ -128,7 +130,7 @@ pub struct IoDeviceWeight {
 }
 
 /// Upper bounds of one block device; `None` is no bound.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IoThrottle {
     /// Major number.
     pub major: u32,
@@ -145,7 +147,7 @@ pub struct IoThrottle {
 }
 
 /// Bounds for huge pages of one size.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HugepageLimit {
     /// Size as the kernel writes it in file names: `64KB`, `2MB`, `1GB`.
     pub page_size: String,
@@ -156,7 +158,7 @@ pub struct HugepageLimit {
 }
 
 /// Bounds for one RDMA device.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RdmaLimit {
     /// Device name, e.g. `mlx5_0`.
     pub device: String,
@@ -167,7 +169,7 @@ pub struct RdmaLimit {
 }
 
 /// What the freezer does with the group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum FreezerState {
     /// `FROZEN`: no process runs.
     Frozen,

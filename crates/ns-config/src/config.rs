@@ -1,5 +1,7 @@
 //! The one model of a container: what every reader produces and every planner consumes.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     Capabilities, Device, DeviceRule, IdMap, Mount, Namespaces, Rlimit, UserSpec,
     cgroup::CgroupConfig,
@@ -11,7 +13,7 @@ use crate::{
 ///
 /// Every list item carries the JSON pointer (or the command-line flag) that it came from, so that
 /// an error found later, even inside the container, can name the place to mend.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
     /// Where the configuration came from: decides how scalar settings are named in errors.
     pub source: Source,
@@ -98,7 +100,7 @@ impl Config {
 }
 
 /// What the command runs as, apart from its arguments.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
     /// The user and group as written; looked up in the container's own `/etc/passwd` and `/etc/group`.
     pub user: UserSpec,
@@ -133,7 +135,7 @@ pub struct Process {
 }
 
 /// What becomes `/`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Rootfs {
     /// A directory of the host, absolute; the empty string is the caller's working directory.
     Directory(String),
@@ -151,7 +153,7 @@ impl Default for Rootfs {
 }
 
 /// How the new root is entered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RootEntry {
     /// `pivot_root(2)`: the old root is gone afterwards.
     #[default]
@@ -161,7 +163,7 @@ pub enum RootEntry {
 }
 
 /// Mount propagation (`mount_namespaces(7)`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Propagation {
     /// No propagation in either direction.
     #[default]
@@ -175,7 +177,7 @@ pub enum Propagation {
 }
 
 /// One kernel setting below `/proc/sys`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sysctl {
     /// Name with dots or slashes, e.g. `net.ipv4.ip_forward`.
     pub name: String,

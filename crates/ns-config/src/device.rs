@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// What kind of node is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum DeviceKind {
     /// A character device (`c`, also `u`).
     Char,
@@ -14,7 +16,7 @@ pub enum DeviceKind {
 }
 
 /// One device node below the container's root.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Device {
     /// What kind of node. Seed key: `type`, the code of the character (99 is `c`).
     pub kind: DeviceKind,
@@ -35,7 +37,7 @@ pub struct Device {
 }
 
 /// Which kind of device a rule is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum DeviceRuleKind {
     /// Both.
     All,
@@ -46,7 +48,7 @@ pub enum DeviceRuleKind {
 }
 
 /// What a rule allows or denies; no switch set means that the rule does nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct DeviceAccess {
     /// `r`.
     pub read: bool,
@@ -57,7 +59,7 @@ pub struct DeviceAccess {
 }
 
 /// One rule of the device controller; the last one that matches decides.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceRule {
     /// Whether it allows or denies.
     pub allow: bool,

@@ -1,9 +1,11 @@
 //! Id maps of user namespaces (`user_namespaces(7)`).
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Kind, Problem, Problems};
 
 /// One line of `/proc/PID/uid_map` or `gid_map`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdMap {
     /// First id inside.
     pub container_id: u32,

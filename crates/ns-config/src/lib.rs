@@ -57,6 +57,8 @@ mod validate;
 
 mod seccomp;
 
+mod text_form;
+
 pub mod state;
 pub mod stats;
 

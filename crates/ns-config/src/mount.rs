@@ -1,9 +1,11 @@
 //! One mount as configured, and the option strings of `mount(8)`, fstab and OCI.
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::Propagation;
 
 /// One entry of the mount list.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {
     /// Absolute path inside the container.
     pub destination: String,
@@ -16,7 +18,7 @@ pub struct Mount {
 }
 
 /// What a mount entry puts at its destination.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum MountKind {
     /// A file or directory of the host.
@@ -67,7 +69,7 @@ pub enum MountKind {
 }
 
 /// The writable half of an overlay.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OverlayUpper {
     /// Where changes go.
     pub upper: String,
@@ -76,7 +78,7 @@ pub struct OverlayUpper {
 }
 
 /// Mount options, parsed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MountOptions {
     /// Attributes of this mount to switch on.
     pub set: MountAttributes,
@@ -103,7 +105,7 @@ pub struct MountOptions {
 }
 
 /// Per-mount attributes (`mount_setattr(2)`); a set of switches.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MountAttributes {
     /// `MOUNT_ATTR_RDONLY`.
     pub read_only: bool,
@@ -120,7 +122,7 @@ pub struct MountAttributes {
 }
 
 /// Access-time policy (`MOUNT_ATTR__ATIME`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Atime {
     /// Update when older than the modification, or than a day.
     Relative,
@@ -131,7 +133,7 @@ pub enum Atime {
 }
 
 /// How the source of a bind mount is relabelled for SELinux.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Relabel {
     /// `z`: shared among containers.
     Shared,

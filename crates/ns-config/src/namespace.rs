@@ -1,7 +1,9 @@
 //! The set of namespaces that a container makes or joins (`namespaces(7)`).
 
+use serde::{Deserialize, Serialize};
+
 /// The eight kinds of namespace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum NamespaceKind {
     /// User and group ids, capabilities.
     User,
@@ -22,7 +24,7 @@ pub enum NamespaceKind {
 }
 
 /// One namespace to make, or to join when it has a path.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Namespace {
     /// Which kind.
     pub kind: NamespaceKind,
@@ -33,7 +35,7 @@ pub struct Namespace {
 }
 
 /// The namespaces of a container; every kind at most once.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Namespaces {
     /// In the order of the configuration.
     pub entries: Vec<Namespace>,

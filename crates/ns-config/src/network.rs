@@ -2,10 +2,12 @@
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Kind, Problem};
 
 /// One network interface of the container. Seed keys are those of an entry of `networks`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Network {
     /// Where the interface comes from. Seed key: `type`.
     pub kind: NetworkKind,
@@ -33,7 +35,7 @@ pub struct Network {
 ///
 /// The seed's early `netns` type (join a network namespace) is an entry with a path in
 /// [`Namespaces`](crate::Namespaces); there is one way to say it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum NetworkKind {
     /// `lo`, brought up.
@@ -71,7 +73,7 @@ pub enum NetworkKind {
 }
 
 /// How macvlan siblings reach each other (`ip-link(8)`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MacvlanMode {
     /// Directly.
     #[default]
@@ -85,7 +87,7 @@ pub enum MacvlanMode {
 }
 
 /// On which layer ipvlan tells packets apart (`ip-link(8)`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum IpvlanMode {
     /// Layer 2.
     #[default]
@@ -97,7 +99,7 @@ pub enum IpvlanMode {
 }
 
 /// One route, added after all interfaces. Seed keys are those of an entry of `routes`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {
     /// Where packets go; `None` is everywhere. Seed key: `destination`, CIDR.
     pub destination: Option<IpPrefix>,
@@ -115,7 +117,8 @@ pub struct Route {
 ///
 /// # Shape
 /// CIDR: `172.17.0.101/16`, `fd00::2/64`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct IpPrefix {
     /// The address.
     pub address: IpAddr,
@@ -127,7 +130,7 @@ pub struct IpPrefix {
 ///
 /// # Shape
 /// Six bytes in hexadecimal: `02:42:ac:11:00:65`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct MacAddress(pub [u8; 6]);
 
 impl Network {

@@ -1,6 +1,8 @@
 //! Resource limits (`getrlimit(2)`).
 
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Error, Kind, Problem},
@@ -11,7 +13,8 @@ use crate::{
 ///
 /// # Shape
 /// Parsed in any case, with or without `RLIMIT_`: `RLIMIT_NOFILE`, `nofile`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Resource(u8);
 
 /// One limit of the command; other resources are inherited.
@@ -19,7 +22,7 @@ pub struct Resource(u8);
 /// # Shape
 /// On the command line `NAME=SOFT[:HARD]`, each a decimal number or `unlimited`:
 /// `nofile=1024:2048`. One number sets both.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rlimit {
     /// What is limited.
     pub resource: Resource,
@@ -51,6 +54,12 @@ impl Resource {
     /// All 16, by number.
     pub fn all() -> impl Iterator<Item = Resource> {
         (0..16).map(Resource)
+    }
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

@@ -1,7 +1,9 @@
 //! Where a configuration came from, and how its settings are called there.
 
+use serde::{Deserialize, Serialize};
+
 /// The front end that produced a [`Config`](crate::Config).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Source {
     /// Built by a program.
     #[default]

@@ -72,10 +72,9 @@ pub struct ContainerState {
     pub host_interfaces: Vec<String>,
     /// Where the container is in its life.
     pub phase: Phase,
-    /// The configuration that it was started with, as `container.json`, or empty when that cannot
-    /// express it.
-    #[serde(default)]
-    pub config: String,
+    /// The configuration that it was started with. Its form is this program's own and belongs to
+    /// the schema version; to exchange configurations there is [`Config::to_seed`].
+    pub config: Config,
 }
 
 /// Where a container is in its life.
@@ -158,17 +157,6 @@ impl ContainerState {
     /// Writes a state file: one line with its end.
     pub fn to_json(&self) -> String {
         line(self)
-    }
-
-    /// The configuration of the start; `None` when it was not kept.
-    ///
-    /// # Errors
-    /// Those of [`Config::from_seed`].
-    pub fn config(&self) -> Result<Option<Config>, Error> {
-        match self.config.as_str() {
-            "" => Ok(None),
-            text => Config::from_seed(text.as_bytes()).map(Some),
-        }
     }
 
     /// The inode number of the namespace of this kind.
@@ -255,7 +243,7 @@ mod tests {
             cgroup_paths: [("memory".to_owned(), "/sys/fs/cgroup/memory/box".to_owned())].into(),
             host_interfaces: vec!["veth1234567".to_owned()],
             phase: Phase::Running,
-            config: String::new(),
+            config: Config::default(),
         }
     }
 
@@ -289,7 +277,6 @@ mod tests {
             state.namespace_inode(NamespaceKind::Pid),
             Some(4_026_531_836)
         );
-        assert_eq!(state.config().unwrap(), None);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Kind, Problem};
 
 /// A user and group as written, not looked up.
@@ -11,7 +13,8 @@ use crate::error::{Error, Kind, Problem};
 /// an id and never a name (CVE-2016-3697); 4294967295 and larger numbers are refused, because the
 /// kernel takes the former for "leave as it is" (CVE-2026-46680). A name may not begin with `-` or
 /// `+` and holds no blank, control character, `,`, `/` or `:`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct UserSpec {
     user: Option<Part>,
     group: Option<Part>,

@@ -6,12 +6,15 @@
     reason = "generators of valid values"
 )]
 
+use std::{collections::BTreeMap, ffi::OsString, os::unix::ffi::OsStringExt};
+
 use ns_config::{
-    Capabilities, CapabilitySet, Config, Device, DeviceAccess, DeviceKind, DeviceRule,
-    DeviceRuleKind, IdMap, IpPrefix, IpvlanMode, MacAddress, MacvlanMode, Mount, MountAttributes,
-    MountKind, MountOptions, NamespaceKind, Namespaces, Network, NetworkKind, Process, Propagation,
-    Relabel, Resource, Rlimit, RootEntry, Rootfs, Route, Sysctl, UserSpec,
+    Capabilities, CapabilitySet, Config, ContainerState, Device, DeviceAccess, DeviceKind,
+    DeviceRule, DeviceRuleKind, IdMap, IpPrefix, IpvlanMode, MacAddress, MacvlanMode, Mount,
+    MountAttributes, MountKind, MountOptions, NamespaceKind, Namespaces, Network, NetworkKind,
+    Process, Propagation, Relabel, Resource, Rlimit, RootEntry, Rootfs, Route, Sysctl, UserSpec,
     cgroup::{CgroupConfig, CpuConfig, FreezerState, IoConfig, Limit, MemoryConfig},
+    state::Phase,
 };
 use proptest::{option, prelude::*, sample::select};
 
@@ -398,6 +401,31 @@ proptest! {
         let read = Config::from_seed(written.as_bytes())
             .map_err(|error| TestCaseError::fail(error.to_string()))?;
         prop_assert_eq!(read.without_pointers(), config, "{}", written);
+    }
+
+    #[test]
+    fn config_in_a_container_state_is_read_back_the_same(
+        config in config(),
+        bytes: Vec<u8>,
+        namespaces in namespaces(),
+        mounts in prop::collection::vec(user_mount(), 0..3),
+    ) {
+        let mut config = Config { namespaces, mounts, ..config };
+        config.process.environment.push(OsString::from_vec(bytes));
+        let state = ContainerState {
+            schema_version: ContainerState::SCHEMA_VERSION,
+            id: "box".to_owned(),
+            boot_id: "b".to_owned(),
+            init_pid: 1,
+            init_start_ticks: 1,
+            namespace_inodes: BTreeMap::new(),
+            cgroup_paths: BTreeMap::new(),
+            host_interfaces: Vec::new(),
+            phase: Phase::Running,
+            config,
+        };
+        let read = ContainerState::from_json(state.to_json().as_bytes());
+        prop_assert_eq!(read.map_err(|error| TestCaseError::fail(error.to_string()))?, state);
     }
 
     #[test]
