@@ -14,10 +14,27 @@ use crate::{
 /// # Shape
 /// Parsed in any case, with or without `CAP_`: `CAP_SYS_ADMIN`, `SYS_ADMIN`, `sys_admin`.
 /// Prints with the prefix.
+///
+/// # Examples
+/// ```
+/// use ns_config::Capability;
+///
+/// let capability: Capability = "sys_admin".parse()?;
+/// assert_eq!((capability.number(), capability.name()), (21, "CAP_SYS_ADMIN"));
+/// # Ok::<(), ns_config::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Capability(u8);
 
 /// A set of capabilities, bit N being capability N.
+///
+/// # Examples
+/// ```
+/// use ns_config::{Capability, CapabilitySet};
+///
+/// let all_but_one = CapabilitySet::ALL.difference(Capability::from_number(21).into_iter().collect());
+/// assert_eq!(all_but_one.len(), 40);
+/// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(from = "u64", into = "u64")]
 pub struct CapabilitySet(u64);

@@ -59,6 +59,13 @@ pub struct DeviceAccess {
 }
 
 /// One rule of the device controller; the last one that matches decides.
+///
+/// # Examples
+/// ```
+/// use ns_config::DeviceRule;
+///
+/// assert_eq!(DeviceRule::default_allowed()[0].to_string(), "c *:* m");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceRule {
     /// Whether it allows or denies.

@@ -21,6 +21,13 @@ use crate::error::{Error, Kind, Problem};
 /// | [`Kind::Limit`] | an entry is too long |
 ///
 /// The error names the variable, never its value.
+///
+/// # Examples
+/// ```
+/// let merged = ns_config::merge_environment(["A=1", "B=2", "A=3"].map(Into::into))?;
+/// assert_eq!(merged, ["A=3", "B=2"]);
+/// # Ok::<(), ns_config::Error>(())
+/// ```
 pub fn merge_environment(
     entries: impl IntoIterator<Item = OsString>,
 ) -> Result<Vec<OsString>, Error> {

@@ -5,6 +5,15 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Kind, Problem, Problems};
 
 /// One line of `/proc/PID/uid_map` or `gid_map`.
+///
+/// # Examples
+/// ```
+/// use ns_config::IdMap;
+///
+/// let maps = [IdMap { container_id: 0, host_id: 100_000, size: 65_536 }];
+/// assert_eq!(IdMap::host_id(&maps, 33), Some(100_033));
+/// assert_eq!(IdMap::render(&maps), "0 100000 65536\n");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdMap {
     /// First id inside.

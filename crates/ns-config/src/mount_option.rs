@@ -46,6 +46,19 @@ impl MountOptions {
     /// |---|---|
     /// | [`Kind::Conflict`] | two words contradict each other, e.g. `ro` and `rw`, or two propagations |
     /// | [`Kind::InvalidValue`] | a word has a NUL or no key, or `tmpcopyup` is not on a tmpfs |
+    ///
+    /// # Examples
+    /// ```
+    /// use ns_config::MountOptions;
+    ///
+    /// let parsed = MountOptions::parse(&["ro,nosuid", "size=64m"], "tmpfs")?;
+    /// assert!(parsed.options.set.read_only);
+    /// assert_eq!(parsed.options.words(), ["ro", "nosuid", "size=64m"]);
+    /// # Ok::<(), ns_config::Error>(())
+    /// ```
+    ///
+    /// # References
+    /// `mount(8)`, `mount_setattr(2)`, OCI runtime specification § Linux mount options
     pub fn parse(words: &[&str], fstype: &str) -> Result<ParsedOptions, Error> {
         let mut parsed = ParsedOptions::default();
         for word in words.iter().flat_map(|text| split_words(text)) {

@@ -35,6 +35,15 @@ pub struct Namespace {
 }
 
 /// The namespaces of a container; every kind at most once.
+///
+/// # Examples
+/// ```
+/// use ns_config::{NamespaceKind, Namespaces, namespace_flags};
+///
+/// let mut namespaces: Namespaces = [NamespaceKind::Mount, NamespaceKind::Pid].into_iter().collect();
+/// namespaces.add(NamespaceKind::Network, Some("/run/netns/blue".to_owned()), "/namespaces/2");
+/// assert_eq!(namespace_flags(&namespaces), 0x2002_0000, "what is joined is not made");
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Namespaces {
     /// In the order of the configuration.

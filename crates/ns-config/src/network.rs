@@ -117,6 +117,15 @@ pub struct Route {
 ///
 /// # Shape
 /// CIDR: `172.17.0.101/16`, `fd00::2/64`.
+///
+/// # Examples
+/// ```
+/// use ns_config::IpPrefix;
+///
+/// let prefix: IpPrefix = "172.17.0.101/16".parse()?;
+/// assert!(!prefix.is_network());
+/// # Ok::<(), ns_config::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct IpPrefix {

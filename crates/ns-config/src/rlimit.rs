@@ -22,6 +22,15 @@ pub struct Resource(u8);
 /// # Shape
 /// On the command line `NAME=SOFT[:HARD]`, each a decimal number or `unlimited`:
 /// `nofile=1024:2048`. One number sets both.
+///
+/// # Examples
+/// ```
+/// use ns_config::Rlimit;
+///
+/// let rlimit: Rlimit = "nofile=1024:unlimited".parse()?;
+/// assert_eq!((rlimit.resource.number(), rlimit.soft, rlimit.hard), (7, 1024, Rlimit::UNLIMITED));
+/// # Ok::<(), ns_config::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rlimit {
     /// What is limited.

@@ -17,6 +17,15 @@ use crate::{
 /// |---|---|
 /// | [`Kind::InvalidValue`] | the name is empty, or has an empty, `.` or `..` part, or a NUL |
 /// | [`Kind::Unsupported`] | no namespace owns it, so it would change the host |
+///
+/// # Examples
+/// ```
+/// use ns_config::{NamespaceKind, sysctl_namespace};
+///
+/// assert_eq!(sysctl_namespace("net.ipv4.ip_forward")?, NamespaceKind::Network);
+/// assert!(sysctl_namespace("kernel.core_pattern").is_err());
+/// # Ok::<(), ns_config::Error>(())
+/// ```
 pub fn sysctl_namespace(name: &str) -> Result<NamespaceKind, Error> {
     let parts = sysctl_parts(name).ok_or_else(|| {
         let problem = Problem::new(Kind::InvalidValue, "", name, "is not a kernel setting");

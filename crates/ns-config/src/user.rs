@@ -13,6 +13,17 @@ use crate::error::{Error, Kind, Problem};
 /// an id and never a name (CVE-2016-3697); 4294967295 and larger numbers are refused, because the
 /// kernel takes the former for "leave as it is" (CVE-2026-46680). A name may not begin with `-` or
 /// `+` and holds no blank, control character, `,`, `/` or `:`.
+///
+/// # Examples
+/// ```
+/// use ns_config::UserSpec;
+///
+/// let passwd = b"app:x:1000:100:App:/home/app:/bin/sh\n";
+/// let user = "app".parse::<UserSpec>()?.resolve(passwd, b"video:x:44:app\n")?;
+/// assert_eq!((user.uid, user.gid, user.additional_gids), (1000, 100, vec![44]));
+/// assert!("4294967295".parse::<UserSpec>().is_err());
+/// # Ok::<(), ns_config::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct UserSpec {
