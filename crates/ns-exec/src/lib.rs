@@ -1,1 +1,53 @@
-//! placeholder
+//! Starts a command in a fresh Linux container, from any thread of any program.
+//!
+//! A [`Config`](ns_config::Config) says what the container is; [`Start`] adds the command, its streams and
+//! descriptors. [`Start::prepare`] turns both into a plan, a flat list of system calls that can be read
+//! ([`Prepared::plan`]) before anything happens; [`Prepared::start`] clones the process and returns once the
+//! command is being executed, as a [`Process`] to wait for.
+//!
+//! It is no daemon and keeps no state of its own: no global variables but the sealed stub, no signal handlers,
+//! no change of directory, umask or environment of the caller. Only [`Relay`] blocks signals, in its own thread.
+//!
+//! # Examples
+//! ```no_run
+//! // no_run: it takes root or user namespaces.
+//! use ns_config::{Config, NamespaceKind};
+//! use ns_exec::Start;
+//!
+//! let mut config = Config::default();
+//! config.namespaces.add(NamespaceKind::Pid, None, "");
+//! config.process.environment = vec!["PATH=/usr/bin:/bin".into()];
+//! config.process.capabilities = ns_config::Capabilities::default();
+//! let process = Start::new(&config, ["sh", "-c", "exit 7"]).prepare()?.start()?;
+//! assert_eq!(process.wait()?.code(), 7);
+//! # Ok::<(), ns_exec::Error>(())
+//! ```
+//!
+//! # Rights and kernels
+//! Linux 5.14. Namespaces take `CAP_SYS_ADMIN` or a user namespace among them.
+//! A process is the child of the *process* that started it, but its parent death signal belongs to the *thread*.
+
+mod doctor;
+mod error;
+mod exec;
+mod ids;
+mod join;
+mod process;
+mod relay;
+mod sequence;
+mod start;
+mod sys;
+mod terminal;
+mod user;
+
+pub use doctor::{Finding, doctor};
+pub use error::{Error, Kind, Result, Stage};
+pub use exec::{CreateCommand, default_create_command, exec};
+pub use process::{ExitStatus, Process};
+pub use relay::Relay;
+pub use sequence::Prepared;
+pub use start::{Start, Stream};
+pub use terminal::{HostTerminal, WindowSize};
+
+/// `get_namespace_flags` of the seed: the `CLONE_NEW*` bits of the namespaces that are made.
+pub use ns_config::namespace_flags as get_namespace_flags;

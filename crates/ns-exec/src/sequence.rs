@@ -1,0 +1,388 @@
+//! The one list of what a start does, in order: first in the caller, then in the new process.
+
+use std::os::fd::OwnedFd;
+
+use ns_config::{Config, NamespaceKind, ResolvedUser};
+use ns_init::{Command, Init, Inside, Launch, Op, Plan, PlanBuilder, Slot, Started};
+use ns_mount::{Host, RootfsPlanner, Terminal, private_procfs, sysctl};
+
+use crate::error::{Error, Kind, Result, Stage};
+use crate::ids::Ids;
+use crate::process::Process;
+use crate::start::Start;
+use crate::terminal::WindowSize;
+
+/// A start with every step planned and every descriptor in hand; nothing has happened yet.
+#[derive(Debug)]
+#[must_use = "nothing happens before it is started"]
+pub struct Prepared {
+    plan: Plan,
+    namespaces: NewNamespaces,
+    ids: Ids,
+    has_terminal: bool,
+    trace: bool,
+}
+
+/// Which namespaces the clone makes, and which the new process makes itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct NewNamespaces {
+    by_clone: u64,
+    /// Made by `unshare(2)` once others are joined.
+    by_child: u64,
+    /// The process must go on as a child to be in its pid or time namespace.
+    forks: bool,
+}
+
+impl NewNamespaces {
+    fn choose(config: &Config) -> Self {
+        let namespaces = &config.namespaces;
+        let flag = |kind: NamespaceKind| match namespaces.creates(kind) {
+            true => kind.clone_flag(),
+            false => 0,
+        };
+        let is_joined = |kind| namespaces.contains(kind) && !namespaces.creates(kind);
+        let all = namespaces.new_flags();
+        let by_child = if is_joined(NamespaceKind::User) {
+            // They are to belong to the joined user namespace.
+            all
+        } else if namespaces.creates(NamespaceKind::Time) {
+            // KERNEL(5.6): offsets are set before the first process enters, which must be the first of its
+            // pid namespace too.
+            flag(NamespaceKind::Time) | flag(NamespaceKind::Pid) | flag(NamespaceKind::Cgroup)
+        } else {
+            // The root of a control group namespace is where its maker is: after the process has joined its group.
+            flag(NamespaceKind::Cgroup)
+        };
+        let on_children = NamespaceKind::Pid.clone_flag() | NamespaceKind::Time.clone_flag();
+        NewNamespaces {
+            by_clone: all & !by_child,
+            by_child,
+            forks: by_child & on_children != 0
+                || is_joined(NamespaceKind::Pid)
+                || is_joined(NamespaceKind::Time),
+        }
+    }
+}
+
+impl Prepared {
+    /// Every step that the new process will take, to read or to print.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The `CLONE_NEW*` bits of the namespaces that the clone itself makes.
+    #[must_use]
+    pub fn clone_flags(&self) -> u64 {
+        self.namespaces.by_clone
+    }
+
+    /// Starts the process; returns once the command is being executed.
+    ///
+    /// The calling thread must outlive the command when a parent death signal was asked for.
+    ///
+    /// # Privileges
+    /// `CAP_SYS_ADMIN` for namespaces, or a user namespace among them; `CAP_SETUID` and `CAP_SETGID`, or
+    /// `newuidmap` and `newgidmap`, to map more than the own id.
+    ///
+    /// # Kernel
+    /// 5.14: `clone3(2)`, the mount calls, `openat2(2)`.
+    ///
+    /// # Errors
+    /// | kind | when |
+    /// |---|---|
+    /// | `NotFound` | the command is not in the container ([`Stage::Command`]) |
+    /// | `Denied` | a right is missing; the hint names the switch |
+    /// | `Limit` | a limit of namespaces, processes or mounts is reached |
+    /// | by errno | a step failed; the process is dead and reaped, nothing is left |
+    pub fn start(self) -> Result<Process> {
+        let how = Launch {
+            namespaces: self.namespaces.by_clone,
+            ids: self.ids.mapping.clone(),
+            cgroup: None,
+            trace: self.trace,
+        };
+        let mut started =
+            ns_init::launch(&self.plan, &how).map_err(|error| Error::from_start(&error))?;
+        if self.ids.is_awaited() {
+            self.ids.write(started.pid())?;
+            go(&started)?;
+        }
+        started
+            .wait_ready(&self.plan)
+            .map_err(|error| Error::from_start(&error))?;
+        let op_times = self.op_times(&started)?;
+        let terminal = self.terminal(&mut started)?;
+        let (pid, pidfd) = started
+            .into_process()
+            .map_err(|error| Error::from_start(&error))?;
+        Ok(Process {
+            pid,
+            pidfd,
+            terminal,
+            op_times,
+        })
+    }
+
+    fn op_times(&self, started: &Started) -> Result<Vec<(ns_init::Explained, u64)>> {
+        let times = started
+            .op_times_ns(&self.plan)
+            .map_err(|error| Error::from_start(&error))?;
+        Ok(self.plan.explain().into_iter().zip(times).collect())
+    }
+
+    fn terminal(&self, started: &mut Started) -> Result<Option<OwnedFd>> {
+        let received = started.take_descriptors().pop();
+        if self.has_terminal && received.is_none() {
+            let message = "the new process was to send its terminal and did not";
+            return Err(Error::new(Kind::Hostile, Stage::Caller, message));
+        }
+        Ok(received)
+    }
+}
+
+/// A child that has died while it waited tells why only when it is asked.
+fn go(started: &Started) -> Result<()> {
+    match started.go() {
+        Err(error) if error.kind() != ns_init::Kind::Gone => Err(Error::from_start(&error)),
+        _ => Ok(()),
+    }
+}
+
+/// What the steps in the caller have found out, for the steps in the new process.
+struct Known<'a> {
+    config: &'a Config,
+    user: ResolvedUser,
+    command: Command,
+    host: Option<Host>,
+    ids: Ids,
+    namespaces: NewNamespaces,
+    window_size: WindowSize,
+}
+
+/// The steps in the caller. Nothing of the host is touched: sources are opened, files are read.
+pub(crate) fn prepare(start: Start<'_>) -> Result<Prepared> {
+    let config = start.config;
+    config
+        .validate()
+        .map_err(|problems| Error::from_problems(&problems))?;
+    refuse_what_is_not_offered(config)?;
+    let user = crate::user::resolve(config)?;
+    config
+        .validate_user(&user)
+        .map_err(|problems| Error::from_problems(&problems))?;
+    let environment = ns_init::load_container_environment(config, &user)?;
+    let command = Command {
+        arguments: start.arguments,
+        environment,
+    };
+    let host = match config.namespaces.creates(NamespaceKind::Mount) {
+        true => Some(Host::detect(config).map_err(|error| Error::from_mount(&error))?),
+        false => None,
+    };
+    let ids = Ids::choose(config)?;
+    let namespaces = NewNamespaces::choose(config);
+    let known = Known {
+        config,
+        user,
+        command,
+        host,
+        ids,
+        namespaces,
+        window_size: start.window_size,
+    };
+
+    let mut plan = PlanBuilder::new();
+    let mut descriptors = Vec::new();
+    for (number, stream) in (0..).zip(start.streams) {
+        let (fd, name) = stream.open(number)?;
+        descriptors.push((plan.inherit(fd, name)?, number));
+    }
+    for (fd, number) in start.descriptors {
+        descriptors.push((plan.inherit(fd, format!("descriptor {number}"))?, number));
+    }
+    plan_child(&known, &descriptors, &mut plan)?;
+    Ok(Prepared {
+        plan: plan.finish(),
+        namespaces,
+        ids: known.ids,
+        has_terminal: config.process.terminal,
+        trace: start.trace,
+    })
+}
+
+/// The steps in the new process.
+fn plan_child(
+    known: &Known<'_>,
+    descriptors: &[(Slot, i32)],
+    plan: &mut PlanBuilder,
+) -> Result<()> {
+    let config = known.config;
+    crate::join::plan(config, plan)?;
+    if known.namespaces.by_child != 0 {
+        plan.push(
+            "make namespaces",
+            Op::Unshare {
+                flags: known.namespaces.by_child,
+            },
+        );
+    }
+    if known.namespaces.forks {
+        plan.push("go on as the first process of the namespace", Op::Fork);
+    }
+    let init = Init {
+        config,
+        user: &known.user,
+        groups: known.ids.groups,
+        command: &known.command,
+        descriptors,
+    };
+    ns_init::init(&init, plan, |plan| plan_inside(known, plan))
+}
+
+/// The root file system, and what has to be done while the host's is still in sight.
+fn plan_inside(known: &Known<'_>, plan: &mut PlanBuilder) -> Result<Inside> {
+    let config = known.config;
+    let process = &config.process;
+    let has_label = process.apparmor_profile.is_some() || process.selinux_label.is_some();
+    let mounted = |error: ns_mount::Error| Error::from_mount(&error);
+    // ORDER: before masks: in a user namespace the kernel gives a new procfs only beside one that is fully visible.
+    let procfs = match has_label || !config.sysctl.is_empty() {
+        true => Some(private_procfs(plan).map_err(mounted)?),
+        false => None,
+    };
+    if let Some(procfs) = procfs {
+        sysctl(config, procfs, plan).map_err(mounted)?;
+    }
+    let terminal = match &known.host {
+        Some(host) => plan_rootfs(known, host, plan).map_err(mounted)?,
+        None if process.terminal => {
+            let message = "a terminal takes a mount namespace of its own";
+            return Err(Error::new(
+                Kind::InvalidValue,
+                Stage::Configuration,
+                message,
+            ));
+        }
+        None => None,
+    };
+    Ok(Inside { terminal, procfs })
+}
+
+fn plan_rootfs(
+    known: &Known<'_>,
+    host: &Host,
+    plan: &mut PlanBuilder,
+) -> ns_mount::Result<Option<Slot>> {
+    let terminal = known.config.process.terminal.then_some(Terminal {
+        rows: known.window_size.rows,
+        columns: known.window_size.columns,
+        uid: known.user.uid,
+        gid: known.user.gid,
+    });
+    let slots = RootfsPlanner::plan(known.config, host, terminal.as_ref(), plan)?;
+    Ok(slots.terminal.map(|terminal| terminal.peer))
+}
+
+fn refuse_what_is_not_offered(config: &Config) -> Result<()> {
+    let unsupported = |what: &str, pointer: &str| {
+        Err(Error::new(
+            Kind::Unsupported,
+            Stage::Configuration,
+            format!("{what} are not offered yet"),
+        )
+        .with_pointer(pointer))
+    };
+    if config.cgroup.is_some() {
+        return unsupported(
+            "control groups",
+            config.source.pointer(ns_config::Setting::Cgroup),
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const USER: u64 = 0x1000_0000;
+    const PID: u64 = 0x2000_0000;
+    const CGROUP: u64 = 0x0200_0000;
+    const TIME: u64 = 0x80;
+
+    fn choose(new: &[NamespaceKind], joined: &[NamespaceKind]) -> NewNamespaces {
+        let mut config = Config::default();
+        for kind in new {
+            config.namespaces.add(*kind, None, "");
+        }
+        for kind in joined {
+            config
+                .namespaces
+                .add(*kind, Some("/proc/1/ns/x".to_owned()), "");
+        }
+        NewNamespaces::choose(&config)
+    }
+
+    #[test]
+    fn plain_set_is_made_by_one_clone() {
+        let chosen = choose(&[NamespaceKind::User, NamespaceKind::Pid], &[]);
+        assert_eq!(
+            chosen,
+            NewNamespaces {
+                by_clone: USER | PID,
+                by_child: 0,
+                forks: false
+            }
+        );
+    }
+
+    #[test]
+    fn cgroup_namespace_is_made_by_the_child() {
+        let chosen = choose(&[NamespaceKind::Cgroup, NamespaceKind::Pid], &[]);
+        assert_eq!(
+            chosen,
+            NewNamespaces {
+                by_clone: PID,
+                by_child: CGROUP,
+                forks: false
+            }
+        );
+    }
+
+    #[test]
+    fn joined_pid_namespace_takes_a_fork() {
+        assert!(
+            choose(&[], &[NamespaceKind::Pid]).forks,
+            "setns acts on children only"
+        );
+    }
+
+    #[test]
+    fn time_namespace_moves_the_pid_namespace_behind_it() {
+        let chosen = choose(
+            &[NamespaceKind::Time, NamespaceKind::Pid, NamespaceKind::User],
+            &[],
+        );
+        assert_eq!(
+            chosen,
+            NewNamespaces {
+                by_clone: USER,
+                by_child: TIME | PID,
+                forks: true
+            }
+        );
+    }
+
+    #[test]
+    fn namespaces_belong_to_a_joined_user_namespace() {
+        let chosen = choose(&[NamespaceKind::Pid], &[NamespaceKind::User]);
+        assert_eq!(
+            chosen,
+            NewNamespaces {
+                by_clone: 0,
+                by_child: PID,
+                forks: true
+            }
+        );
+    }
+}
