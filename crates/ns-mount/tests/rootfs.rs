@@ -15,10 +15,10 @@ use std::path::Path;
 use inside::{Place, SHAPES};
 use ns_config::{
     Config, Device, Mount, MountAttributes, MountKind, MountOptions, NamespaceKind, OverlayUpper,
-    Propagation, RootEntry, Rootfs,
+    Propagation, RootEntry, Rootfs, Sysctl,
 };
-use ns_init::PlanBuilder;
-use ns_mount::{Host, RootfsPlanner};
+use ns_init::{Create, Depth, Missing, Op, Opening, PlanBuilder, Slot};
+use ns_mount::{Host, MountPlan, RootfsPlanner, Sources, private_procfs, sysctl};
 
 in_both_views!(
     rootfs_with_every_kind_of_mount_is_entered,
@@ -37,46 +37,15 @@ in_both_views!(
     root_that_is_read_only_keeps_its_mounts_writable,
     many_mounts_fit_into_few_descriptors,
     shared_root_is_shared_inside,
+    sources_of_the_caller_are_mounted_in_another_namespace,
+    kernel_setting_is_written_whatever_lies_over_proc,
+    file_system_that_the_kernel_refuses_is_named,
+    mount_plan_fills_a_directory_of_the_own_namespace,
 );
 
 fn rootfs_with_every_kind_of_mount_is_entered(place: &Place) {
     let mut config = system_config(&place.path("rootfs"));
-    config.mounts.extend([
-        mount("/data", bind(&place.path("source"), true)),
-        mount("/data-file", bind(&place.path("source/file"), false)),
-        with_options(
-            mount("/small", filesystem("tmpfs")),
-            MountOptions {
-                data: vec![
-                    ("size".to_owned(), Some("64k".to_owned())),
-                    ("mode".to_owned(), Some("0711".to_owned())),
-                ],
-                ..closed()
-            },
-        ),
-        mount(
-            "/etc/given",
-            MountKind::File {
-                contents: b"given".to_vec(),
-                mode: 0o640,
-            },
-        ),
-        mount("/made/dir", MountKind::Directory { mode: 0o700 }),
-        mount(
-            "/made/link",
-            MountKind::Symlink {
-                target: "dir".to_owned(),
-            },
-        ),
-        mount(
-            "/optional",
-            MountKind::Bind {
-                source: place.path("no such thing"),
-                recursive: true,
-                optional: true,
-            },
-        ),
-    ]);
+    config.mounts.extend(every_kind(place));
     enter(&config);
 
     assert!(
@@ -85,39 +54,61 @@ fn rootfs_with_every_kind_of_mount_is_entered(place: &Place) {
     );
     assert_eq!(std::env::current_dir().unwrap(), Path::new("/"));
     check_dev();
-    assert_eq!(fs::read("/data/file").unwrap(), b"source/file");
-    assert_eq!(fs::read("/data-file").unwrap(), b"source/file");
-    assert!(
-        fs::write("/data/new", "x").is_ok(),
-        "a bind is writable by default"
-    );
-    assert_eq!(fs::metadata("/small").unwrap().mode() & 0o7777, 0o711);
-    assert!(
-        fs::write("/small/big", vec![0; 200_000]).is_err(),
-        "size is a limit"
-    );
-    assert_eq!(fs::read("/etc/given").unwrap(), b"given");
-    assert_eq!(fs::metadata("/etc/given").unwrap().mode() & 0o7777, 0o640);
-    assert_eq!(fs::metadata("/made/dir").unwrap().mode() & 0o7777, 0o700);
-    assert_eq!(fs::read_link("/made/link").unwrap(), Path::new("dir"));
-    assert!(!Path::new("/optional").exists());
+    check_every_kind();
+    let stat = fs::read_to_string("/proc/self/stat").unwrap();
     assert_eq!(
-        fs::read_to_string("/proc/self/stat")
-            .unwrap()
-            .split(' ')
-            .next(),
-        Some("1")
+        stat.split(' ').next(),
+        Some("1"),
+        "the procfs is the own namespace's"
     );
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
-    assert_eq!(
-        mounts.matches(" - proc ").count(),
-        1,
-        "nothing of the host is left:\n{mounts}"
-    );
-    assert!(
-        !mounts.contains("shared:") && !mounts.contains("master:"),
-        "{mounts}"
-    );
+    let n_proc = mounts.matches(" - proc ").count();
+    assert_eq!(n_proc, 1, "nothing of the host is left:\n{mounts}");
+    let is_tied = mounts.contains("shared:") || mounts.contains("master:");
+    assert!(!is_tied, "{mounts}");
+}
+
+fn every_kind(place: &Place) -> Vec<Mount> {
+    let parameter = |name: &str, value: &str| (name.to_owned(), Some(value.to_owned()));
+    let small = MountOptions {
+        data: vec![parameter("size", "64k"), parameter("mode", "0711")],
+        ..closed()
+    };
+    let given = MountKind::File {
+        contents: b"given".to_vec(),
+        mode: 0o640,
+    };
+    let target = "dir".to_owned();
+    let optional = MountKind::Bind {
+        source: place.path("no such thing"),
+        recursive: true,
+        optional: true,
+    };
+    vec![
+        mount("/data", bind(&place.path("source"), true)),
+        mount("/data-file", bind(&place.path("source/file"), false)),
+        with_options(mount("/small", filesystem("tmpfs")), small),
+        mount("/etc/given", given),
+        mount("/made/dir", MountKind::Directory { mode: 0o700 }),
+        mount("/made/link", MountKind::Symlink { target }),
+        mount("/optional", optional),
+    ]
+}
+
+fn check_every_kind() {
+    let mode = |path: &str| fs::metadata(path).unwrap().mode() & 0o7777;
+    for path in ["/data/file", "/data-file"] {
+        assert_eq!(fs::read(path).unwrap(), b"source/file", "{path}");
+    }
+    let written = fs::write("/data/new", "x");
+    assert!(written.is_ok(), "a bind is writable by default");
+    let written = fs::write("/small/big", vec![0; 200_000]);
+    assert!(written.is_err(), "size is a limit");
+    assert_eq!(fs::read("/etc/given").unwrap(), b"given");
+    let modes = ["/small", "/etc/given", "/made/dir"].map(mode);
+    assert_eq!(modes, [0o711, 0o640, 0o700]);
+    assert_eq!(fs::read_link("/made/link").unwrap(), Path::new("dir"));
+    assert!(!Path::new("/optional").exists());
 }
 
 fn check_dev() {
@@ -282,7 +273,7 @@ fn cve_2025_52565_places_below_dev_that_are_links_stay_inside(place: &Place) {
 
 fn bind_read_only_recursive_covers_mounts_below(place: &Place) {
     let below = place.path("source/below");
-    let tmpfs = ns_mount::MountPlan::new(&below, &[mount("/x", filesystem("tmpfs"))], &host());
+    let tmpfs = MountPlan::new(&below, &[mount("/x", filesystem("tmpfs"))], &host());
     tmpfs.unwrap().apply().unwrap();
     let mut config = bare_config(&place.path("rootfs"));
     let recursive = MountOptions {
@@ -435,6 +426,147 @@ fn shared_root_is_shared_inside(place: &Place) {
         .collect();
     assert_eq!(shared.len(), 1, "{mounts}");
     assert_eq!(shared[0].split(' ').nth(4), Some("/"), "{shared:?}");
+}
+
+fn sources_of_the_caller_are_mounted_in_another_namespace(place: &Place) {
+    let below = place.path("source/below");
+    let tmpfs = MountPlan::new(&below, &[mount("/x", filesystem("tmpfs"))], &host());
+    tmpfs.unwrap().apply().unwrap();
+    let mut config = system_config(&place.path("rootfs"));
+    config
+        .mounts
+        .push(mount("/data", bind(&place.path("source"), true)));
+    let host = Host {
+        sources: Sources::Caller,
+        ..Host::detect(&config).unwrap()
+    };
+    let mut plan = PlanBuilder::new();
+    RootfsPlanner::plan(&config, &host, None, &mut plan).unwrap();
+    // The plan now runs where a descriptor of the old namespace could not be copied any more.
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
+    ns_init::apply(&plan.finish()).unwrap();
+    assert_eq!(fs::read("/data/file").unwrap(), b"source/file");
+    let mounts = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+    assert!(mounts.contains(" /data/below/x "), "{mounts}");
+    let is_tied = mounts.contains("shared:") || mounts.contains("master:");
+    assert!(!is_tied, "{mounts}");
+}
+
+fn kernel_setting_is_written_whatever_lies_over_proc(place: &Place) {
+    let mut config = bare_config(&place.path("rootfs"));
+    config.namespaces.add(NamespaceKind::Network, None, "");
+    config.mounts = vec![mount("/proc", filesystem("proc"))];
+    config.sysctl = vec![Sysctl {
+        name: "net.ipv4.ip_forward".to_owned(),
+        value: "1".to_owned(),
+        pointer: "the setting".to_owned(),
+    }];
+    let mut plan = PlanBuilder::new();
+    let host = Host::detect(&config).unwrap();
+    let mut planner = RootfsPlanner::new(&config, &host, &mut plan).unwrap();
+    planner.root(&mut plan).unwrap();
+    planner.mounts(&mut plan).unwrap();
+    let target = "/proc/sys/net/ipv4/ip_forward";
+    cover(
+        &place.path("source/file"),
+        planner.root_slot(),
+        target,
+        &mut plan,
+    );
+    planner.enter(&mut plan).unwrap();
+    let procfs = private_procfs(&mut plan).unwrap();
+    sysctl(&config, procfs, &mut plan).unwrap();
+    ns_init::apply(&plan.finish()).unwrap();
+    assert_eq!(
+        fs::read(target).unwrap(),
+        b"source/file",
+        "the cover is in place"
+    );
+    let same = fs::read("/proc/sys/net/ipv4/conf/all/forwarding").unwrap();
+    assert_eq!(same, b"1\n", "the real file was written");
+}
+
+/// As a hostile neighbour would: lays something else over a file that is going to be written.
+fn cover(source: &str, root: Slot, target: &str, plan: &mut PlanBuilder) {
+    let [out, from, mount] = ["target", "source", "cover"].map(|name| plan.slot(name));
+    let missing = Missing::Fail;
+    let (path, create) = (plan.text(target).unwrap(), Create::Nothing);
+    plan.push(
+        "open",
+        Op::OpenInRoot {
+            out,
+            root,
+            path,
+            create,
+            missing,
+        },
+    );
+    let (path, opening) = (plan.text(source).unwrap(), Opening::Path);
+    plan.push(
+        "open",
+        Op::OpenHost {
+            out: from,
+            path,
+            opening,
+            missing,
+        },
+    );
+    let depth = Depth::Recursive;
+    let clone = Op::CloneMount {
+        out: mount,
+        from,
+        depth,
+    };
+    plan.push("copy", clone);
+    plan.push("cover", Op::AttachMount { mount, target: out });
+}
+
+fn file_system_that_the_kernel_refuses_is_named(place: &Place) {
+    let bad_parameter = MountOptions {
+        data: vec![("size".to_owned(), Some("many".to_owned()))],
+        ..MountOptions::default()
+    };
+    for (mount, kind) in [
+        (mount("/x", filesystem("nosuchfs")), ns_init::Kind::NotFound),
+        (
+            with_options(mount("/x", filesystem("tmpfs")), bad_parameter),
+            ns_init::Kind::InvalidValue,
+        ),
+    ] {
+        let mut config = bare_config(&place.path("rootfs"));
+        config.mounts = vec![mount];
+        let error = fill(&config).unwrap_err();
+        assert_eq!(error.kind(), kind, "{error:?}");
+        assert_eq!(error.config_pointer(), Some("mount /x"));
+        assert!(error.hint().is_some(), "{error:?}");
+    }
+}
+
+fn mount_plan_fills_a_directory_of_the_own_namespace(place: &Place) {
+    let rootfs = place.path("rootfs");
+    std::os::unix::fs::symlink(place.canary(), place.rootfs().join("link")).unwrap();
+    let mounts = [
+        mount("/data", bind(&place.path("source"), true)),
+        mount("/dev", MountKind::DevLayout),
+        mount("/link/data", bind(&place.path("source"), true)),
+    ];
+    let plan = MountPlan::new(&rootfs, &mounts, &host()).unwrap();
+    plan.apply().unwrap();
+    assert_eq!(
+        fs::read(place.rootfs().join("data/file")).unwrap(),
+        b"source/file"
+    );
+    assert!(fs::write(place.rootfs().join("dev/null"), "x").is_ok());
+    let inside = place
+        .rootfs()
+        .join(place.canary().strip_prefix("/").unwrap());
+    assert_eq!(fs::read(inside.join("data/file")).unwrap(), b"source/file");
+    let file = MountKind::File {
+        contents: Vec::new(),
+        mode: 0o644,
+    };
+    let error = MountPlan::new(&rootfs, &[mount("/file", file)], &host()).unwrap_err();
+    assert_eq!(error.kind(), ns_mount::Kind::Unsupported);
 }
 
 mod move_root {

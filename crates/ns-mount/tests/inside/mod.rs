@@ -11,7 +11,7 @@ use std::process::Command;
 
 /// Who the body is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum View {
+pub(crate) enum View {
     /// Root of the machine, in new mount, process, IPC, network, UTS and cgroup namespaces.
     Root,
     /// A plain user who is root in a new user namespace, in the same namespaces.
@@ -22,7 +22,7 @@ const NOBODY: u32 = 65534;
 const MARK: &str = "NS_MOUNT_TEST_DIRECTORY";
 
 /// Runs `body` inside; `test` is the full name of the test that calls.
-pub fn run(view: View, test: &str, body: fn(&Place)) {
+pub(crate) fn run(view: View, test: &str, body: fn(&Place)) {
     if let Some(directory) = std::env::var_os(MARK) {
         return body(&Place(PathBuf::from(directory)));
     }
@@ -84,23 +84,23 @@ pub fn run(view: View, test: &str, body: fn(&Place)) {
 }
 
 /// The test's directory: `rootfs`, and `canary`, which stands for the host's files.
-pub struct Place(pub PathBuf);
+pub(crate) struct Place(PathBuf);
 
 impl Place {
-    pub fn rootfs(&self) -> PathBuf {
+    pub(crate) fn rootfs(&self) -> PathBuf {
         self.0.join("rootfs")
     }
 
-    pub fn canary(&self) -> PathBuf {
+    pub(crate) fn canary(&self) -> PathBuf {
         self.0.join("canary")
     }
 
-    pub fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.0.join(name).to_str().unwrap().to_owned()
     }
 
     /// A new, empty root directory.
-    pub fn fresh_rootfs(&self, name: &str) -> PathBuf {
+    pub(crate) fn fresh_rootfs(&self, name: &str) -> PathBuf {
         let path = self.0.join(name);
         fs::create_dir(&path).unwrap();
         path
@@ -136,7 +136,7 @@ impl Place {
 
 /// One shape that a hostile image may give a name.
 #[derive(Clone, Copy, Debug)]
-pub enum Shape {
+pub(crate) enum Shape {
     AbsoluteLink,
     ParentLink,
     MagicLink,
@@ -145,7 +145,7 @@ pub enum Shape {
     File,
 }
 
-pub const SHAPES: [Shape; 6] = [
+pub(crate) const SHAPES: [Shape; 6] = [
     Shape::AbsoluteLink,
     Shape::ParentLink,
     Shape::MagicLink,
@@ -156,7 +156,7 @@ pub const SHAPES: [Shape; 6] = [
 
 impl Shape {
     /// Makes `path` lead to the canary, or nowhere.
-    pub fn make(self, path: &Path, canary: &Path) {
+    pub(crate) fn make(self, path: &Path, canary: &Path) {
         let up = "../".repeat(16);
         match self {
             Shape::AbsoluteLink => symlink(canary, path).unwrap(),
