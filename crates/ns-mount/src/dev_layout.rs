@@ -1,36 +1,15 @@
 //! `/dev` as programs expect it: a tmpfs with nodes, links, terminals, shared memory and queues.
 
+use ns_config::MountOptions;
 use ns_init::{Create, Depth, Op, Opening, PlanBuilder, Slot};
 
-use crate::attribute::{NODEV, NOEXEC, NOSUID, STRICTATIME};
+use crate::attribute::{NODEV, NOEXEC, NOSUID, STRICTATIME, filesystem_word};
 use crate::destination::Destination;
 use crate::device::make_or_bind;
 use crate::error::{Planned, Result};
 use crate::mount::label;
 use crate::source::open_host;
-use crate::tree::{Tree, new_filesystem};
-
-/// A character device that every program may count on.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Node {
-    pub(crate) name: &'static str,
-    pub(crate) major: u32,
-    pub(crate) minor: u32,
-}
-
-/// Source: Documentation/admin-guide/devices.txt.
-pub(crate) const NODES: [Node; 6] = [
-    node("null", 1, 3),
-    node("zero", 1, 5),
-    node("full", 1, 7),
-    node("random", 1, 8),
-    node("urandom", 1, 9),
-    node("tty", 5, 0),
-];
-
-const fn node(name: &'static str, major: u32, minor: u32) -> Node {
-    Node { name, major, minor }
-}
+use crate::tree::{FLAG, Tree, new_filesystem};
 
 /// Writes the ops of the whole layout.
 ///
@@ -38,15 +17,22 @@ const fn node(name: &'static str, major: u32, minor: u32) -> Node {
 /// everything in it is then made through the descriptor of its mount, by single names.
 pub(crate) fn plan(
     destination: &Destination,
+    options: &MountOptions,
     tree: &mut Tree,
     plan: &mut PlanBuilder,
 ) -> Result<()> {
     let mut parameters = vec![("source", "tmpfs"), ("mode", "755"), ("size", "65536k")];
+    for (name, value) in &options.data {
+        parameters.retain(|(default, _)| default != name);
+        parameters.push((name, value.as_deref().unwrap_or(FLAG)));
+    }
     parameters.extend(label("tmpfs", &tree.choices));
-    let dev = new_filesystem("tmpfs", &parameters, NOSUID | STRICTATIME, plan)?;
+    let attributes = filesystem_word(options) | NOSUID | STRICTATIME;
+    let dev = new_filesystem("tmpfs", &parameters, attributes, plan)?;
     tree.attach(dev, destination, Create::Directory(0o755), plan)?;
-    for node in NODES {
-        make_or_bind(&node.device(), dev, node.name, tree, plan)?;
+    for node in &tree.choices.nodes {
+        let name = node.path.trim_start_matches("/dev/");
+        make_or_bind(node, dev, name, tree, plan)?;
     }
     for (name, target) in LINKS {
         link(dev, name, target, plan)?;
@@ -58,13 +44,6 @@ pub(crate) fn plan(
     plan_filesystems(dev, destination, tree, plan)
 }
 
-impl Node {
-    fn device(self) -> ns_config::Device {
-        let path = format!("/dev/{}", self.name);
-        ns_config::Device::char(&path, self.major, self.minor, 0o666)
-    }
-}
-
 fn plan_filesystems(
     dev: Slot,
     destination: &Destination,
@@ -73,7 +52,7 @@ fn plan_filesystems(
 ) -> Result<()> {
     let mut parameters = vec![
         ("source", "devpts"),
-        ("newinstance", crate::tree::FLAG),
+        ("newinstance", FLAG),
         ("ptmxmode", "0666"),
         ("mode", "620"),
     ];

@@ -6,7 +6,7 @@ use ns_config::{Device, DeviceKind};
 use ns_init::{Create, Op, Opening, PlanBuilder, Slot};
 
 use crate::destination::Destination;
-use crate::dev_layout::{NODES, clone_device};
+use crate::dev_layout::clone_device;
 use crate::error::{Error, Kind, Planned, Result};
 use crate::host::Rights;
 use crate::source::open_host;
@@ -43,7 +43,7 @@ pub(crate) fn plan(
         parents.insert("/dev".to_owned(), dev);
     }
     for (device, destination) in devices {
-        if tree.dev.is_some() && is_in_layout(device, destination) {
+        if tree.dev.is_some() && tree.choices.nodes.contains(device) {
             continue;
         }
         plan.at(device.pointer.as_str());
@@ -62,18 +62,6 @@ pub(crate) fn plan(
         make_or_bind(device, parent, destination.name(), tree, plan)?;
     }
     Ok(())
-}
-
-/// A node that the `/dev` layout has already, exactly as asked for.
-fn is_in_layout(device: &Device, destination: &Destination) -> bool {
-    let standard = |node: &crate::dev_layout::Node| {
-        destination.parent() == Some("/dev")
-            && node.name == destination.name()
-            && (node.major, node.minor) == (device.major, device.minor)
-    };
-    device.kind == DeviceKind::Char
-        && (device.mode, device.uid, device.gid) == (0o666, 0, 0)
-        && NODES.iter().any(standard)
 }
 
 /// Makes the node, or binds the host's node of the same path and number where nodes cannot be made.

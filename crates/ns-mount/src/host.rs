@@ -22,7 +22,8 @@ pub struct Host {
 pub enum Rights {
     /// The initial one: `mknod(2)` works.
     Initial,
-    /// Another one: device nodes are bound from the host, and mounts that came from outside cannot be parted.
+    /// Another one: device nodes are bound from the host, with the host's owner and mode, and mounts that came from
+    /// outside cannot be parted.
     UserNamespace,
 }
 

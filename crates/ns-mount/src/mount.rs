@@ -103,7 +103,7 @@ impl<'a> Entry<'a> {
                 tree.release(mount, plan);
                 Ok(())
             }
-            MountKind::DevLayout => dev_layout::plan(destination, tree, plan),
+            MountKind::DevLayout => dev_layout::plan(destination, options, tree, plan),
             MountKind::CgroupView => {
                 cgroup_view::plan(destination, options, self.source.as_mut(), tree, plan)
             }

@@ -1,6 +1,6 @@
 //! The root that is being filled, while a plan for it is written.
 
-use ns_config::{Config, IdMap, NamespaceKind, Propagation, RootEntry};
+use ns_config::{Config, Device, IdMap, NamespaceKind, Propagation, RootEntry};
 use ns_init::{Create, Depth, Missing, Op, PlanBuilder, Slot, Strings};
 
 use crate::attribute::{Change, propagation_word};
@@ -36,6 +36,9 @@ pub(crate) struct Choices {
     /// Whether group 5 exists in the user namespace.
     pub(crate) has_tty_group: bool,
     pub(crate) mount_label: Option<String>,
+    /// The nodes of the `/dev` layout; a device of the configuration with the same path and number decides mode and
+    /// owner.
+    pub(crate) nodes: Vec<Device>,
 }
 
 impl Choices {
@@ -61,6 +64,7 @@ impl Choices {
                 }
             },
             mount_label: config.mount_label.clone(),
+            nodes: layout_nodes(&config.devices),
         }
     }
 
@@ -68,6 +72,19 @@ impl Choices {
     pub(crate) fn of_host(host: &Host) -> Self {
         Choices::new(&Config::default(), host)
     }
+}
+
+fn layout_nodes(devices: &[Device]) -> Vec<Device> {
+    let mut nodes = Device::default_simple();
+    for node in &mut nodes {
+        let identity = |device: &Device| (device.kind, device.major, device.minor);
+        let is_same =
+            |device: &&Device| device.path == node.path && identity(device) == identity(node);
+        if let Some(device) = devices.iter().find(is_same) {
+            *node = device.clone();
+        }
+    }
+    nodes
 }
 
 /// The group that owns terminals on every distribution.
@@ -240,5 +257,5 @@ pub(crate) fn untie(mount: Slot, arrival: Propagation, plan: &mut PlanBuilder) {
 /// The value that makes a parameter a flag.
 pub(crate) const FLAG: &str = "\x01";
 const GUARDED: [&str; 3] = ["proc", "sys", "dev"];
-/// A quarter of the usual limit of 1,024 open files; an object takes up to four descriptors.
-const CLOSE_ABOVE: usize = 200;
+/// Four times this, as an object takes up to four descriptors, is below a limit of 256 open files.
+const CLOSE_ABOVE: usize = 60;

@@ -80,6 +80,25 @@ fn plan_in_a_user_namespace_makes_no_node_and_binds_checked_ones() {
 }
 
 #[test]
+fn device_of_the_layout_that_is_configured_keeps_its_mode() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config(directory.path().to_str().unwrap());
+    config.mounts = vec![mount("/dev", MountKind::DevLayout)];
+    config.devices = vec![
+        Device::char("/dev/tty", 5, 0, 0o620),
+        Device::char("/dev/x", 1, 3, 0o600),
+    ];
+    let calls = explain(&config, &initial(), None).unwrap().join("\n");
+    assert!(calls.contains("\"tty\", 0o20620, 5:0"), "{calls}");
+    assert!(calls.contains("\"x\", 0o20600, 1:3"), "{calls}");
+    assert_eq!(
+        calls.matches("mknodat").count(),
+        7,
+        "no node is made twice: {calls}"
+    );
+}
+
+#[test]
 fn plan_without_an_ipc_namespace_shows_no_queues() {
     let directory = tempfile::tempdir().unwrap();
     let mut config = config(directory.path().to_str().unwrap());
