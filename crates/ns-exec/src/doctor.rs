@@ -2,7 +2,7 @@
 
 use std::fs::{metadata, read_to_string};
 
-use ns_config::{Capabilities, Config, IdMap, NamespaceKind, Rootfs};
+use ns_config::{Config, IdMap, NamespaceKind, Rootfs};
 
 use crate::start::{Start, Stream};
 
@@ -51,8 +51,10 @@ fn kernel() -> Finding {
 /// Tries a start with this one namespace, and a user namespace when the rights are missing.
 fn namespace(kind: NamespaceKind) -> Finding {
     let mut config = Config::default();
+    if kind == NamespaceKind::Mount {
+        config.rootfs = Rootfs::Empty { size_bytes: None };
+    }
     config.namespaces.add(kind, None, "");
-    config.rootfs = Rootfs::Empty { size_bytes: None };
     let uid = nix::unistd::geteuid();
     if !uid.is_root() || kind == NamespaceKind::User {
         config.namespaces.add(NamespaceKind::User, None, "");
@@ -66,7 +68,6 @@ fn namespace(kind: NamespaceKind) -> Finding {
         config.uid_mappings = own(uid.as_raw());
         config.gid_mappings = own(nix::unistd::getegid().as_raw());
     }
-    config.process.capabilities = Capabilities::default();
     // A command that is not there: everything before it was done when it is what fails.
     let outcome = Start::new(&config, ["/nonexistent/ns-doctor"])
         .stdin(Stream::Null)
@@ -121,10 +122,9 @@ fn helpers() -> Finding {
 
 fn terminal_injection() -> Finding {
     let setting = file("/proc/sys/dev/tty/legacy_tiocsti");
-    let works = setting == "0";
     Finding {
         subject: "TIOCSTI",
-        works,
+        works: true,
         detail: match setting.as_str() {
             "0" => "the kernel refuses it".into(),
             "" => "the kernel allows it to all (older than 6.2); a filter refuses it inside".into(),

@@ -1,2 +1,63 @@
-//! placeholder
-fn main() {}
+//! `nsrun`: runs a command in a fresh container. Argument parsing and printing only.
+
+mod arguments;
+mod explain;
+mod launch;
+mod report;
+mod sandbox;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, FromArgMatches as _, error::ErrorKind};
+
+use arguments::{Arguments, Explainable, Verb};
+use report::{EXIT_OURS, Failure};
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run() -> Result<u8, Failure> {
+    let matches = match Arguments::command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => return usage(&error),
+    };
+    let arguments =
+        Arguments::from_arg_matches(&matches).map_err(|error| Failure::new(error.to_string()))?;
+    let verb_matches = matches.subcommand().map(|(_, matches)| matches);
+    match arguments.verb {
+        Verb::Sandbox(flags) => {
+            let config = sandbox::config(&flags, verb_matches)?;
+            launch::run(&config, flags.command)
+        }
+        Verb::Run(run) => launch::run(&launch::read_config(&run.config)?, run.command),
+        Verb::Explain { json, what } => {
+            let inner = verb_matches
+                .and_then(|matches| matches.subcommand())
+                .map(|(_, matches)| matches);
+            let (config, command) = match what {
+                Explainable::Sandbox(flags) => (sandbox::config(&flags, inner)?, flags.command),
+                Explainable::Run(run) => (launch::read_config(&run.config)?, run.command),
+            };
+            explain::explain(&config, command, json)
+        }
+        Verb::Doctor { json } => explain::doctor(json),
+    }
+}
+
+/// Help and version go to the standard output and are no error.
+fn usage(error: &clap::Error) -> Result<u8, Failure> {
+    let is_help = matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    );
+    if is_help {
+        report::print(&error.render().to_string())?;
+        return Ok(0);
+    }
+    report::complain(&error.render().to_string());
+    Ok(EXIT_OURS)
+}

@@ -1,0 +1,155 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use ns_config::{Capability, Rlimit, UserSpec};
+
+/// Runs a command in a fresh container.
+#[derive(Debug, Parser)]
+#[command(
+    name = "nsrun",
+    version,
+    disable_help_subcommand = true,
+    after_help = "Exit code: the command's own; 128 + N when signal N ended it; 127 command not found, 126 command \
+                  cannot be executed, 125 any error of nsrun itself.\n\n\
+                  Examples:\n  \
+                  nsrun sandbox -- sh -c 'hostname; id; ps; ls /'\n  \
+                  nsrun sandbox --bind . /work --chdir /work --share-net -- make test\n  \
+                  nsrun explain sandbox -- true\n  \
+                  nsrun doctor"
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Run a command on this host's files, read-only, with safe defaults; root or not.
+    Sandbox(Box<SandboxFlags>),
+    /// Run a command in the container that a container.json describes.
+    Run(RunFlags),
+    /// Print every step of a start instead of taking it.
+    Explain {
+        /// Print JSON: a list of steps with what, call and pointer.
+        #[arg(long)]
+        json: bool,
+        #[command(subcommand)]
+        what: Explainable,
+    },
+    /// Tell what this host can do, what it cannot, and what would change it.
+    Doctor {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// What can be explained: the same words as it is run with.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Explainable {
+    /// The steps of `nsrun sandbox`.
+    Sandbox(Box<SandboxFlags>),
+    /// The steps of `nsrun run`.
+    Run(RunFlags),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunFlags {
+    /// The configuration, as docker/libcontainer's nsinit read it.
+    #[arg(long, value_name = "FILE", default_value = "container.json")]
+    pub(crate) config: PathBuf,
+    /// The command and its arguments.
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// Flags that change the file system are applied in the order in which they stand.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "By default the command sees the host's /usr, /bin, /sbin, /lib* and /etc read-only (files \
+    with secrets such as /etc/shadow hidden), a private /proc, /dev, /tmp, /var/tmp, /run and home directory, and \
+    namespaces of its own; it has no capability, no network but loopback, and of the environment only PATH, TERM, \
+    LANG and the like."
+)]
+pub(crate) struct SandboxFlags {
+    /// Use this directory as / instead of the host's files; it is read-only.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) rootfs: Option<String>,
+    /// Let the command write into --rootfs.
+    #[arg(long, requires = "rootfs")]
+    pub(crate) writable_rootfs: bool,
+    /// Mount the host's SRC at DEST, writable.
+    #[arg(long, num_args = 2, value_names = ["SRC", "DEST"])]
+    pub(crate) bind: Vec<String>,
+    /// Mount the host's SRC at DEST, read-only with everything below.
+    #[arg(long, num_args = 2, value_names = ["SRC", "DEST"])]
+    pub(crate) ro_bind: Vec<String>,
+    /// Mount an empty, writable file system at DEST.
+    #[arg(long, value_name = "DEST")]
+    pub(crate) tmpfs: Vec<String>,
+    /// Make a directory.
+    #[arg(long, value_name = "DEST")]
+    pub(crate) dir: Vec<String>,
+    /// Make a symbolic link DEST that says TARGET.
+    #[arg(long, num_args = 2, value_names = ["TARGET", "DEST"])]
+    pub(crate) symlink: Vec<String>,
+    /// Share the host's network.
+    #[arg(long)]
+    pub(crate) share_net: bool,
+    /// Use a user namespace also as root.
+    #[arg(long)]
+    pub(crate) unshare_user: bool,
+    /// Set a variable; NAME alone takes the caller's value.
+    #[arg(long, short = 'e', value_name = "NAME[=VALUE]")]
+    pub(crate) env: Vec<OsString>,
+    /// Inherit no variable at all.
+    #[arg(long)]
+    pub(crate) clearenv: bool,
+    /// Start in this directory of the sandbox.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) chdir: Option<String>,
+    /// Run as this user, a name or number, inside.
+    #[arg(long, short = 'u', value_name = "USER[:GROUP]")]
+    pub(crate) user: Option<UserSpec>,
+    /// Host name inside [default: sandbox].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) hostname: Option<String>,
+    /// Keep a capability; ALL keeps all.
+    #[arg(long, value_name = "CAP", value_parser = capability)]
+    pub(crate) cap_add: Vec<Capabilities>,
+    /// Drop a capability that --cap-add ALL would keep.
+    #[arg(long, value_name = "CAP", value_parser = capability)]
+    pub(crate) cap_drop: Vec<Capabilities>,
+    /// Limit a resource, e.g. nofile=1024:2048.
+    #[arg(long, value_name = "NAME=SOFT[:HARD]")]
+    pub(crate) rlimit: Vec<Rlimit>,
+    /// Make the command lead a session of its own, away from the terminal.
+    #[arg(long)]
+    pub(crate) new_session: bool,
+    /// Kill the command when nsrun ends.
+    #[arg(long)]
+    pub(crate) die_with_parent: bool,
+    /// Give the command a terminal of its own; the standard input must be one.
+    #[arg(long, short = 't')]
+    pub(crate) tty: bool,
+    /// The command and its arguments.
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// One capability, or all.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Capabilities {
+    All,
+    One(Capability),
+}
+
+fn capability(word: &str) -> Result<Capabilities, ns_config::Error> {
+    if word.eq_ignore_ascii_case("all") {
+        return Ok(Capabilities::All);
+    }
+    word.parse().map(Capabilities::One)
+}

@@ -1,0 +1,73 @@
+//! What is printed, and the exit codes.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use ns_exec::{Kind, Stage};
+
+/// An error of our own.
+pub(crate) const EXIT_OURS: u8 = 125;
+const EXIT_NOT_EXECUTABLE: u8 = 126;
+const EXIT_NOT_FOUND: u8 = 127;
+
+/// What ends the program.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    message: String,
+    hint: Option<String>,
+    also: Vec<String>,
+    code: u8,
+}
+
+impl Failure {
+    pub(crate) fn new(message: String) -> Self {
+        Failure {
+            message,
+            hint: None,
+            also: Vec::new(),
+            code: EXIT_OURS,
+        }
+    }
+
+    /// Prints further problems, and then one line with the error, its cause and its hint.
+    pub(crate) fn report(self) -> ExitCode {
+        for also in &self.also {
+            complain(&format!("nsrun: also: {also}\n"));
+        }
+        let hint = self
+            .hint
+            .map_or_else(String::new, |hint| format!("; hint: {hint}"));
+        complain(&format!("nsrun: {}{hint}\n", self.message));
+        ExitCode::from(self.code)
+    }
+}
+
+impl From<ns_exec::Error> for Failure {
+    fn from(error: ns_exec::Error) -> Self {
+        let code = match (error.stage(), error.kind()) {
+            (Stage::Command, Kind::NotFound) => EXIT_NOT_FOUND,
+            (Stage::Command, _) => EXIT_NOT_EXECUTABLE,
+            _ => EXIT_OURS,
+        };
+        Failure {
+            message: error.to_string(),
+            hint: error.hint().map(str::to_owned),
+            also: error.also().to_vec(),
+            code,
+        }
+    }
+}
+
+/// Prints to the standard output; a full one is an error.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut output = std::io::stdout().lock();
+    output
+        .write_all(text.as_bytes())
+        .and_then(|()| output.flush())
+        .map_err(|error| Failure::new(format!("write to the standard output: {error}")))
+}
+
+/// Prints to the standard error; when that is closed there is nowhere else to say it.
+pub(crate) fn complain(text: &str) {
+    let _closed = std::io::stderr().lock().write_all(text.as_bytes());
+}

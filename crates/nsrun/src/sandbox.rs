@@ -1,0 +1,163 @@
+//! The flags of `nsrun sandbox` as a configuration.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt as _;
+
+use clap::ArgMatches;
+use ns_config::{CapabilitySet, Config, Mount, MountAttributes, MountKind, MountOptions};
+use ns_exec::Sandbox;
+
+use crate::arguments::{Capabilities, SandboxFlags};
+use crate::report::Failure;
+
+pub(crate) fn config(
+    flags: &SandboxFlags,
+    matches: Option<&ArgMatches>,
+) -> Result<Config, Failure> {
+    let sandbox = Sandbox {
+        rootfs: flags.rootfs.as_deref().map(absolute).transpose()?,
+        writable_rootfs: flags.writable_rootfs,
+        mounts: mounts(flags, matches)?,
+        share_network: flags.share_net,
+        user_namespace: flags.unshare_user,
+        environment: environment(&flags.env)?,
+        clear_environment: flags.clearenv,
+        working_dir: flags.chdir.clone(),
+        user: flags.user.clone(),
+        hostname: flags.hostname.clone(),
+        capabilities: capabilities(flags),
+        rlimits: flags.rlimit.clone(),
+        new_session: flags.new_session,
+        die_with_parent: flags.die_with_parent,
+        terminal: flags.tty,
+    };
+    Ok(sandbox.config()?)
+}
+
+fn capabilities(flags: &SandboxFlags) -> CapabilitySet {
+    let collect = |words: &[Capabilities]| {
+        words
+            .iter()
+            .fold(CapabilitySet::EMPTY, |set, word| match word {
+                Capabilities::All => CapabilitySet::ALL,
+                Capabilities::One(capability) => set.union([*capability].into_iter().collect()),
+            })
+    };
+    collect(&flags.cap_add).difference(collect(&flags.cap_drop))
+}
+
+/// `NAME=VALUE` as it is; `NAME` with the caller's value.
+fn environment(entries: &[OsString]) -> Result<Vec<OsString>, Failure> {
+    let entry = |entry: &OsString| {
+        if entry.as_bytes().contains(&b'=') {
+            return Ok(entry.clone());
+        }
+        let value = std::env::var_os(entry).ok_or_else(|| {
+            Failure::new(format!(
+                "--env {}: there is no such variable to take over",
+                entry.display()
+            ))
+        })?;
+        let mut joined = entry.clone();
+        joined.push("=");
+        joined.push(value);
+        Ok(joined)
+    };
+    entries.iter().map(entry).collect()
+}
+
+/// All mounts in the order of the command line.
+fn mounts(flags: &SandboxFlags, matches: Option<&ArgMatches>) -> Result<Vec<Mount>, Failure> {
+    let index = |name: &str, n_values: usize| -> Vec<usize> {
+        let all = matches
+            .and_then(|matches| matches.indices_of(name))
+            .into_iter()
+            .flatten();
+        all.step_by(n_values).collect()
+    };
+    let mut placed: Vec<(usize, Mount)> = Vec::new();
+    for (name, values, read_only) in [
+        ("bind", &flags.bind, false),
+        ("ro_bind", &flags.ro_bind, true),
+    ] {
+        for (at, pair) in index(name, 2).into_iter().zip(values.chunks(2)) {
+            placed.push((at, bind(pair, read_only)?));
+        }
+    }
+    for (at, destination) in index("tmpfs", 1).into_iter().zip(&flags.tmpfs) {
+        let kind = MountKind::Filesystem {
+            fstype: "tmpfs".to_owned(),
+            source: "tmpfs".to_owned(),
+        };
+        let mut tmpfs = mount(destination, kind, format!("--tmpfs {destination}"));
+        tmpfs.options.set = MountAttributes {
+            no_suid: true,
+            no_dev: true,
+            ..MountAttributes::default()
+        };
+        tmpfs.options.data = vec![("mode".to_owned(), Some("1777".to_owned()))];
+        placed.push((at, tmpfs));
+    }
+    for (at, destination) in index("dir", 1).into_iter().zip(&flags.dir) {
+        placed.push((
+            at,
+            mount(
+                destination,
+                MountKind::Directory { mode: 0o755 },
+                format!("--dir {destination}"),
+            ),
+        ));
+    }
+    for (at, pair) in index("symlink", 2).into_iter().zip(flags.symlink.chunks(2)) {
+        let kind = MountKind::Symlink {
+            target: pair[0].clone(),
+        };
+        placed.push((
+            at,
+            mount(&pair[1], kind, format!("--symlink {} {}", pair[0], pair[1])),
+        ));
+    }
+    placed.sort_by_key(|(at, _)| *at);
+    Ok(placed.into_iter().map(|(_, mount)| mount).collect())
+}
+
+fn bind(pair: &[String], read_only: bool) -> Result<Mount, Failure> {
+    let [source, destination] = pair else {
+        return Err(Failure::new(
+            "--bind takes a source and a destination".to_owned(),
+        ));
+    };
+    let flag = if read_only { "--ro-bind" } else { "--bind" };
+    let kind = MountKind::Bind {
+        source: absolute(source)?,
+        recursive: true,
+        optional: false,
+    };
+    let mut mount = mount(destination, kind, format!("{flag} {source} {destination}"));
+    mount.options.set_recursive = MountAttributes {
+        read_only,
+        no_suid: true,
+        no_dev: true,
+        ..MountAttributes::default()
+    };
+    Ok(mount)
+}
+
+fn mount(destination: &str, kind: MountKind, pointer: String) -> Mount {
+    Mount {
+        destination: destination.to_owned(),
+        kind,
+        options: MountOptions::default(),
+        pointer,
+    }
+}
+
+/// A host path against the caller's working directory, links left alone.
+fn absolute(path: &str) -> Result<String, Failure> {
+    let whole =
+        std::path::absolute(path).map_err(|error| Failure::new(format!("{path:?}: {error}")))?;
+    whole
+        .into_os_string()
+        .into_string()
+        .map_err(|path| Failure::new(format!("{path:?} is not UTF-8")))
+}
