@@ -1,5 +1,6 @@
 //! The container's own control groups, laid out as the host has them.
 
+use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 use ns_config::MountOptions;
 use ns_init::{Create, Depth, Op, PlanBuilder, Slot};
 
@@ -45,7 +46,7 @@ pub struct CgroupHierarchy {
 }
 
 impl CgroupLayout {
-    /// Reads `/proc/self/mountinfo`.
+    /// Looks at `/sys/fs/cgroup`, and, when that is not a version 2 hierarchy, reads `/proc/self/mountinfo`.
     ///
     /// # Errors
     /// | kind | errno | when |
@@ -53,6 +54,12 @@ impl CgroupLayout {
     /// | `NotFound` | ENOENT | `/proc` is not mounted |
     /// | `InvalidValue` | | the file is not what the kernel writes |
     pub fn detect() -> Result<Self> {
+        let usual = "/sys/fs/cgroup";
+        let is_v2 = statfs(usual).is_ok_and(|stat| stat.filesystem_type() == CGROUP2_SUPER_MAGIC);
+        if is_v2 {
+            let mount_point = usual.to_owned();
+            return Ok(CgroupLayout::V2 { mount_point });
+        }
         Self::parse(&read("/proc/self/mountinfo")?)
     }
 

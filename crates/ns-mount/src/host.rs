@@ -1,6 +1,6 @@
 //! What the planner must know about the host before it chooses.
 
-use ns_config::{Config, NamespaceKind};
+use ns_config::{Config, Mount, MountKind, NamespaceKind};
 
 use crate::cgroup_view::CgroupLayout;
 use crate::error::{Error, Result};
@@ -13,7 +13,7 @@ pub struct Host {
     pub rights: Rights,
     /// Who opens the sources of mounts.
     pub sources: Sources,
-    /// Where the host has its control groups.
+    /// Where the host has its control groups; needed when a mount shows them.
     pub cgroup_layout: CgroupLayout,
 }
 
@@ -38,8 +38,8 @@ pub enum Sources {
 }
 
 impl Host {
-    /// Reads `/proc/self/uid_map` and `/proc/self/mountinfo`, and asks the kernel once whether this process may
-    /// clone mounts.
+    /// Reads `/proc/self/uid_map`, and, where the configuration needs it, asks the kernel whether this process may
+    /// clone mounts and looks for the control groups.
     ///
     /// # Errors
     /// | kind | errno | when |
@@ -67,8 +67,19 @@ impl Host {
         Ok(Host {
             rights,
             sources,
-            cgroup_layout: CgroupLayout::detect()?,
+            cgroup_layout: match config.mounts.iter().any(shows_cgroups) {
+                true => CgroupLayout::detect()?,
+                false => CgroupLayout::Absent,
+            },
         })
+    }
+}
+
+fn shows_cgroups(mount: &Mount) -> bool {
+    match &mount.kind {
+        MountKind::CgroupView => true,
+        MountKind::Filesystem { fstype, .. } => fstype == "cgroup",
+        _ => false,
     }
 }
 

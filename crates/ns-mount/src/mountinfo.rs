@@ -1,5 +1,7 @@
 //! `/proc/PID/mountinfo`, read as bytes (`proc_pid_mountinfo(5)`).
 
+use std::collections::HashSet;
+
 use crate::error::{Error, Kind, Result};
 
 /// One line.
@@ -33,21 +35,19 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Vec<MountEntry>> {
 
 /// The mount points that lie below no other but `/`, one entry per mount: stacked ones appear again.
 pub(crate) fn top_mount_points(entries: &[MountEntry]) -> Vec<&[u8]> {
-    let below_root = || {
-        entries
-            .iter()
-            .map(|entry| entry.mount_point.as_slice())
-            .filter(|place| *place != b"/")
-    };
-    below_root()
-        .filter(|place| !below_root().any(|other| is_strictly_below(place, other)))
+    let places = entries.iter().map(|entry| entry.mount_point.as_slice());
+    let below_root = places.filter(|place| *place != b"/");
+    let all: HashSet<&[u8]> = below_root.clone().collect();
+    below_root
+        .filter(|place| !parents(place).any(|parent| all.contains(parent)))
         .collect()
 }
 
-fn is_strictly_below(place: &[u8], other: &[u8]) -> bool {
-    place
-        .strip_prefix(other)
-        .is_some_and(|rest| rest.first() == Some(&b'/'))
+fn parents(place: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let slashes = place.iter().enumerate().skip(1);
+    slashes
+        .filter(|(_, byte)| **byte == b'/')
+        .map(|(end, _)| &place[..end])
 }
 
 /// `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue`

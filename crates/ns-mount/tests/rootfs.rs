@@ -11,6 +11,7 @@ mod inside;
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::sync::mpsc::channel;
 
 use inside::{Place, SHAPES};
 use ns_config::{
@@ -38,6 +39,7 @@ in_both_views!(
     many_mounts_fit_into_few_descriptors,
     shared_root_is_shared_inside,
     sources_of_the_caller_are_mounted_in_another_namespace,
+    bind_that_is_slave_sees_what_the_host_mounts_later,
     kernel_setting_is_written_whatever_lies_over_proc,
     file_system_that_the_kernel_refuses_is_named,
     mount_plan_fills_a_directory_of_the_own_namespace,
@@ -176,7 +178,8 @@ fn h08_system_directory_that_is_no_directory_is_refused(place: &Place) {
 }
 
 fn h08_targets_that_are_links_stay_inside(place: &Place) {
-    for name in ["etc", "data"] {
+    // Names that no host has: a lookup that escapes must not find a place there.
+    for name in ["image-config", "image-data"] {
         for shape in SHAPES {
             let rootfs = place.fresh_rootfs(&format!("{name}-{shape:?}"));
             shape.make(&rootfs.join(name), &place.canary());
@@ -450,6 +453,48 @@ fn sources_of_the_caller_are_mounted_in_another_namespace(place: &Place) {
     assert!(mounts.contains(" /data/below/x "), "{mounts}");
     let is_tied = mounts.contains("shared:") || mounts.contains("master:");
     assert!(!is_tied, "{mounts}");
+}
+
+fn bind_that_is_slave_sees_what_the_host_mounts_later(place: &Place) {
+    let shared = MountOptions {
+        propagation: Some(Propagation::Shared),
+        ..MountOptions::default()
+    };
+    let itself = with_options(mount("/source", bind(&place.path("source"), false)), shared);
+    let plan = MountPlan::new(&place.path(""), &[itself], &host()).unwrap();
+    plan.apply().unwrap();
+    let mut config = system_config(&place.path("rootfs"));
+    let slave = MountOptions {
+        propagation: Some(Propagation::Slave),
+        ..MountOptions::default()
+    };
+    let source = || bind(&place.path("source"), true);
+    config.mounts.extend([
+        with_options(mount("/tied", source()), slave),
+        mount("/cut", source()),
+    ]);
+    // A side that fails drops its end, and the other one stops too.
+    let (entered, wait_entered) = channel();
+    let (mounted, wait_mounted) = channel();
+    std::thread::scope(|scope| {
+        let config = &config;
+        let inside = scope.spawn(move || {
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
+            enter(config);
+            entered.send(()).unwrap();
+            wait_mounted.recv().unwrap();
+            fs::read_to_string("/proc/thread-self/mountinfo").unwrap()
+        });
+        wait_entered.recv().unwrap();
+        let mounted = mounted;
+        let later = mount("/later", filesystem("tmpfs"));
+        let plan = MountPlan::new(&place.path("source/below"), &[later], &host()).unwrap();
+        plan.apply().unwrap();
+        mounted.send(()).unwrap();
+        let table = inside.join().unwrap();
+        assert!(table.contains(" /tied/below/later "), "{table}");
+        assert!(!table.contains(" /cut/below/later "), "{table}");
+    });
 }
 
 fn kernel_setting_is_written_whatever_lies_over_proc(place: &Place) {
