@@ -1,1 +1,24 @@
-//! placeholder
+//! Linux control groups, held by descriptor.
+
+mod bpf;
+mod controller;
+mod create;
+mod devices;
+mod dir;
+mod error;
+mod group;
+mod layout;
+mod limits;
+mod mountinfo;
+mod open;
+mod path;
+mod spec;
+mod sys;
+
+pub use controller::Controller;
+pub use error::{Error, Kind, Result};
+pub use group::Cgroup;
+pub use layout::{Hierarchy, Layout, LayoutKind, Version};
+pub use limits::weight_from_shares;
+pub use path::{Base, CgroupPath};
+pub use spec::{CgroupSpec, Existing};
