@@ -191,8 +191,8 @@ pub(crate) mod tests {
         ];
         let mut registers = [0_u32; 11];
         let mut at = 0_usize;
-        for _ in 0..=program.len() {
-            let step = program[at];
+        // Jumps go forward only.
+        while let Some(step) = program.get(at) {
             let (to, from) = (
                 usize::from(step.registers & 15),
                 usize::from(step.registers >> 4),

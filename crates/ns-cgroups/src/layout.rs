@@ -376,7 +376,9 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_give_a_layout_or_an_error(mounts in any::<Vec<u8>>(), groups in any::<Vec<u8>>()) {
-            let _ = Layout::from_proc(&mounts, &groups).is_ok();
+            if let Ok(layout) = Layout::from_proc(&mounts, &groups) {
+                prop_assert!(layout.hierarchies().len() <= groups.len());
+            }
         }
 
         #[test]

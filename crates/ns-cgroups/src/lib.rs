@@ -6,14 +6,18 @@ mod create;
 mod devices;
 mod dir;
 mod error;
+mod freeze;
 mod group;
 mod layout;
 mod limits;
 mod mountinfo;
 mod open;
 mod path;
+mod process;
+mod remove;
 mod spec;
 mod sys;
+mod wait;
 
 pub use controller::Controller;
 pub use error::{Error, Kind, Result};
