@@ -229,6 +229,7 @@ fn plan_child(
     if known.namespaces.forks {
         plan.push("go on as the first process of the namespace", Op::Fork);
     }
+    become_root_of_the_namespace(known, plan)?;
     let init = Init {
         config,
         user: &known.user,
@@ -237,6 +238,24 @@ fn plan_child(
         descriptors,
     };
     ns_init::init(&init, plan, |plan| plan_inside(known, plan))
+}
+
+/// Where the caller maps the ids, its own need not be among them; files could then not be made by anyone.
+///
+/// ORDER: before the process becomes undumpable, which a change of user decides anew.
+fn become_root_of_the_namespace(known: &Known<'_>, plan: &mut PlanBuilder) -> Result<()> {
+    let first = |maps: &[ns_config::IdMap]| maps.iter().map(|map| map.container_id).min();
+    let config = known.config;
+    if let (true, Some(uid), Some(gid)) = (
+        known.ids.is_awaited(),
+        first(&config.uid_mappings),
+        first(&config.gid_mappings),
+    ) {
+        let gids = plan.bytes(b"")?;
+        plan.push("leave the caller's groups", Op::SetGroups { gids });
+        plan.push("become an id of the namespace", Op::SetIds { uid, gid });
+    }
+    Ok(())
 }
 
 /// The root file system, and what has to be done while the host's is still in sight.

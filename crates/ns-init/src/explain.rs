@@ -261,7 +261,10 @@ fn parts(plan: &Plan, op: &Op) -> (&'static str, String) {
         Op::AttachRoot { mount } => ("move_mount", format!("{}, \"/\"", slot(mount))),
         Op::Mask { target, .. } => ("move_mount", format!("an empty cover, {}", slot(target))),
         Op::DetachHost { path } => ("umount2", format!("{}, MNT_DETACH", text(path))),
-        Op::PivotRoot { root, .. } => ("pivot_root", format!("{}, \".\"", slot(root))),
+        Op::PivotRoot { root, n_covers } => (
+            "pivot_root",
+            format!("{}, \".\"; {n_covers} covers let go of as well", slot(root)),
+        ),
         Op::ChangeRoot { root } => ("chroot", slot(root)),
         Op::ChangeDirectory { path } => ("chdir", text(path)),
         Op::OpenTerminal { devpts, .. } => ("ioctl", format!("{}/ptmx, TIOCGPTPEER", slot(devpts))),

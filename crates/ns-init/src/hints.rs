@@ -2,7 +2,7 @@
 
 use crate::error::{
     E2BIG, EACCES, EAGAIN, EBUSY, EINVAL, ELOOP, ENODEV, ENOENT, ENOEXEC, ENOSPC, ENOSYS, ENOTDIR,
-    EPERM, EXDEV,
+    EOVERFLOW, EPERM, EXDEV,
 };
 use crate::op::{Call, Failure, Op};
 
@@ -42,6 +42,12 @@ pub(crate) fn hint(op: &Op, failure: &Failure) -> Option<&'static str> {
         }
         (Op::WriteProc { .. }, ENOENT) => {
             "this kernel has no such setting, or the security module it belongs to is not enabled"
+        }
+        (Op::WriteProc { .. }, EACCES | EPERM) => {
+            "only a process with rights over the namespace that owns the setting may write it"
+        }
+        (Op::OpenInRoot { .. } | Op::MakeFile { .. }, EOVERFLOW) => {
+            "the process that sets up the container has no id in its user namespace; map one"
         }
         (Op::NewFilesystem { .. }, ENODEV) => {
             "the kernel has no such file system; see /proc/filesystems"

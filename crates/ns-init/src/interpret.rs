@@ -583,13 +583,17 @@ impl Machine<'_> {
     fn mask(&self, target: Slot, null: Slot, empty: Slot) -> Outcome<()> {
         let target = self.slot(target);
         let stat = sys::statx(target).at(Call::Statx)?;
-        let cover = if u32::from(stat.mode) & sys::S_IFMT == sys::S_IFDIR {
-            empty
-        } else {
-            null
+        if u32::from(stat.mode) & sys::S_IFMT == sys::S_IFDIR {
+            return mask_directory(self.slot(empty), target);
+        }
+        let mount = sys::open_tree(self.slot(null), c"", 0).at(Call::OpenTree)?;
+        let closed = sys::MountAttr {
+            set: MASK_ATTRIBUTES,
+            ..sys::MountAttr::default()
         };
-        let mount = sys::open_tree(self.slot(cover), c"", 0).at(Call::OpenTree)?;
-        let attached = sys::move_mount(mount, target).at(Call::MoveMount);
+        let attached = sys::mount_setattr(mount, c"", sys::AT_EMPTY_PATH, &closed)
+            .at(Call::MountSetattr)
+            .and_then(|_| sys::move_mount(mount, target).at(Call::MoveMount));
         sys::close(mount);
         attached.map(drop)
     }
@@ -710,6 +714,22 @@ impl Machine<'_> {
             return execute_file(command, vectors).at(Call::Execve);
         }
         search_and_execute(command.to_bytes(), self.text(search)?.to_bytes(), vectors)
+    }
+}
+
+/// `MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC`; the device itself stays usable.
+const MASK_ATTRIBUTES: u64 = 0x1 | 0x2 | 0x8;
+
+/// KERNEL(6.15): a detached mount can be copied. Before, it is attached at its first use and copied from there.
+fn mask_directory(empty: i32, target: i32) -> Outcome<()> {
+    match sys::open_tree(empty, c"", 0) {
+        Err(sys::EINVAL) => sys::move_mount(empty, target).at(Call::MoveMount).map(drop),
+        copy => {
+            let copy = copy.at(Call::OpenTree)?;
+            let attached = sys::move_mount(copy, target).at(Call::MoveMount);
+            sys::close(copy);
+            attached.map(drop)
+        }
     }
 }
 

@@ -234,7 +234,8 @@ pub enum Op {
     AttachMount { mount: Slot, target: Slot },
     /// `move_mount(2)` of a detached mount onto `/`, where [`Op::EnterRoot`] will find it.
     AttachRoot { mount: Slot },
-    /// Covers a file with the null device in `null`, a directory with the mount in `empty`.
+    /// Covers a file with a read-only mount of the device in `null`, so that nobody inside changes its mode
+    /// or owner, and a directory with the detached mount in `empty`: with itself first, with copies of it then.
     Mask {
         target: Slot,
         null: Slot,

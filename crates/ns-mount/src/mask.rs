@@ -7,7 +7,7 @@ use crate::destination::Destination;
 use crate::dev_layout::open_null;
 use crate::error::{Planned, Result};
 use crate::source::clone_mount;
-use crate::tree::{Tree, change, open_in};
+use crate::tree::{Tree, change, new_filesystem};
 
 /// A path of a list, and where it stands.
 pub(crate) struct Listed {
@@ -19,24 +19,10 @@ pub(crate) struct Listed {
 ///
 /// ORDER: before the root is entered, while the host's null device can still be opened; the container's
 /// own is never trusted (CVE-2025-31133).
-pub(crate) fn plan_masked(
-    paths: &[Listed],
-    staging: Slot,
-    tree: &Tree,
-    plan: &mut PlanBuilder,
-) -> Result<()> {
-    let name = plan.text(EMPTY).planning()?;
-    let (parent, mode) = (staging, 0o555);
-    plan.push(
-        "make the empty directory",
-        Op::MakeDirectory { parent, name, mode },
-    );
-    let read_only = Change {
-        set: RDONLY | NOSUID | NODEV | NOEXEC,
-        ..Change::default()
-    };
-    change(staging, Depth::Single, read_only, plan);
-    let empty = open_in(staging, EMPTY, Create::Nothing, plan)?;
+pub(crate) fn plan_masked(paths: &[Listed], tree: &Tree, plan: &mut PlanBuilder) -> Result<()> {
+    let closed = RDONLY | NOSUID | NODEV | NOEXEC;
+    let parameters = [("source", "tmpfs"), ("mode", "555")];
+    let empty = new_filesystem("tmpfs", &parameters, closed, plan)?;
     let null = open_null(plan)?;
     for listed in paths {
         plan.at(listed.pointer.as_str());
@@ -89,5 +75,3 @@ fn open_or_skip(listed: &Listed, tree: &Tree, plan: &mut PlanBuilder) -> Result<
     );
     Ok((out, opened_at))
 }
-
-const EMPTY: &str = "empty";

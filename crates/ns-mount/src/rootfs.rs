@@ -151,7 +151,7 @@ impl<'a> RootfsPlanner<'a> {
             Op::SetRootPropagation { depth, propagation },
         );
         plan.at_nothing();
-        if !self.masked.is_empty() || self.entries.iter().any(Entry::is_staged) {
+        if self.entries.iter().any(Entry::is_staged) {
             let parameters = [("source", "tmpfs"), ("mode", "755")];
             let mount = new_filesystem("tmpfs", &parameters, NOSUID | NODEV, plan)?;
             plan.push(
@@ -228,13 +228,11 @@ impl<'a> RootfsPlanner<'a> {
     /// As [`root`](Self::root).
     pub fn masks(&mut self, plan: &mut PlanBuilder) -> Result<()> {
         mask::plan_read_only(&self.read_only, &self.tree, plan)?;
-        match self.tree.staging {
-            Some(staging) if !self.masked.is_empty() => {
-                plan.at(self.pointer(Setting::MaskedPaths));
-                mask::plan_masked(&self.masked, staging, &self.tree, plan)
-            }
-            _ => Ok(()),
+        if self.masked.is_empty() {
+            return Ok(());
         }
+        plan.at(self.pointer(Setting::MaskedPaths));
+        mask::plan_masked(&self.masked, &self.tree, plan)
     }
 
     /// Makes the root itself read-only, when asked for; mounts below keep their own setting.
