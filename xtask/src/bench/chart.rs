@@ -7,7 +7,8 @@ use super::report::{Report, Row, permille};
 const ROW: u64 = 34;
 const LEFT: u64 = 210;
 const BAR_WIDTH: u64 = 560;
-const WIDTH: u64 = LEFT + BAR_WIDTH + 170;
+/// Room for the words behind the longest bar.
+const WIDTH: u64 = LEFT + BAR_WIDTH + 240;
 const TOP: u64 = 52;
 
 /// The whole picture.
@@ -49,19 +50,15 @@ fn bar(svg: &mut String, report: &Report, row: &Row, y: u64, longest_us: u64) {
     };
     let (name, width, middle) = (row.name, x(row.median_us) - LEFT, y + 11);
     let (from, to) = (x(row.p10_us), x(row.p90_us));
-    // Past the end of a long bar there is no room: the words go inside.
-    let (text_x, anchor, fill) = match to > LEFT + BAR_WIDTH * 7 / 10 {
-        true => (x(row.p10_us) - 8, "end", "#ffffff"),
-        false => (to + 8, "start", "#1f2933"),
-    };
     let written = write!(
         svg,
         "<text x=\"{}\" y=\"{}\" text-anchor=\"end\" fill=\"#1f2933\">{name}</text>\n\
          <rect x=\"{LEFT}\" y=\"{y}\" width=\"{width}\" height=\"22\" rx=\"2\" fill=\"{color}\"/>\n\
          <line x1=\"{from}\" y1=\"{middle}\" x2=\"{to}\" y2=\"{middle}\" stroke=\"#1f2933\" stroke-width=\"2\"/>\n\
-         <text x=\"{text_x}\" y=\"{}\" text-anchor=\"{anchor}\" fill=\"{fill}\">{words}</text>\n",
+         <text x=\"{}\" y=\"{}\" fill=\"#1f2933\">{words}</text>\n",
         LEFT - 10,
         y + 16,
+        x(row.p90_us.max(row.median_us)) + 8,
         y + 16,
     );
     debug_assert!(written.is_ok(), "a string takes everything");
