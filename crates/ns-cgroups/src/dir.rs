@@ -115,6 +115,15 @@ impl Dir {
 
     /// The names of the groups right below this one.
     pub(crate) fn children(&self) -> Result<Vec<String>> {
+        self.entries(Type::Directory)
+    }
+
+    /// The names of the group's files.
+    pub(crate) fn files(&self) -> Result<Vec<String>> {
+        self.entries(Type::File)
+    }
+
+    fn entries(&self, kind: Type) -> Result<Vec<String>> {
         let failed = |errno| self.error("list control groups", "getdents64", ".", errno);
         // A second open file, because reading moves the offset.
         let fd = self.open_beneath(".", DIRECTORY).map_err(failed)?;
@@ -123,7 +132,7 @@ impl Dir {
         for entry in listing.iter() {
             let entry = entry.map_err(failed)?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            if entry.file_type() == Some(Type::Directory) && name != "." && name != ".." {
+            if entry.file_type() == Some(kind) && name != "." && name != ".." {
                 names.push(name);
             }
         }

@@ -81,6 +81,7 @@ impl Cgroup {
         if let Some(member) = self.unified() {
             match member.dir.write("cgroup.kill", "1") {
                 Ok(()) | Err(Errno::ENODEV) => {}
+                Err(Errno::ENOENT) if !member.dir.has("cgroup.procs") => {}
                 Err(errno) => return Err(member.dir.error(KILL, "write", "cgroup.kill", errno)),
             }
         }

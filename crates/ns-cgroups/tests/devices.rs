@@ -1,4 +1,9 @@
 //! Device rules hold, by v1 files and by programs on v2.
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "helpers of tests end the test where it went wrong"
+)]
 
 mod support;
 

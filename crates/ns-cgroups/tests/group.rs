@@ -1,4 +1,9 @@
 //! Groups are made, joined, opened again and removed.
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "helpers of tests end the test where it went wrong"
+)]
 
 mod support;
 

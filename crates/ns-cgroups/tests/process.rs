@@ -1,4 +1,9 @@
 //! Freezing, signals and killing.
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "helpers of tests end the test where it went wrong"
+)]
 
 mod support;
 

@@ -1,5 +1,12 @@
 //! What the tests share: layouts, groups that go away, processes that wait.
 #![allow(
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "helpers of tests end the test where it went wrong"
+)]
+#![allow(
     dead_code,
     reason = "each test file is a program of its own and uses a part of this"
 )]
