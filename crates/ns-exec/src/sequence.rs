@@ -217,6 +217,7 @@ fn plan_child(
     plan: &mut PlanBuilder,
 ) -> Result<()> {
     let config = known.config;
+    ns_init::protect(config, plan)?;
     crate::join::plan(config, plan)?;
     if known.namespaces.by_child != 0 {
         plan.push(
@@ -241,8 +242,6 @@ fn plan_child(
 }
 
 /// Where the caller maps the ids, its own need not be among them; files could then not be made by anyone.
-///
-/// ORDER: before the process becomes undumpable, which a change of user decides anew.
 fn become_root_of_the_namespace(known: &Known<'_>, plan: &mut PlanBuilder) -> Result<()> {
     let first = |maps: &[ns_config::IdMap]| maps.iter().map(|map| map.container_id).min();
     let config = known.config;
@@ -254,6 +253,7 @@ fn become_root_of_the_namespace(known: &Known<'_>, plan: &mut PlanBuilder) -> Re
         let gids = plan.bytes(b"")?;
         plan.push("leave the caller's groups", Op::SetGroups { gids });
         plan.push("become an id of the namespace", Op::SetIds { uid, gid });
+        plan.push("forbid to attach to this process", Op::ForbidDump);
     }
     Ok(())
 }

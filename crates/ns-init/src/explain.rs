@@ -153,6 +153,9 @@ fn parts(plan: &Plan, op: &Op) -> (&'static str, String) {
             "check",
             format!("{} is the character device {major}:{minor}", slot(checked)),
         ),
+        Op::CheckOutsideProc { slot: checked } => {
+            ("check", format!("{} is not on a procfs", slot(checked)))
+        }
         Op::CheckDirectory { slot: checked } => {
             ("check", format!("{} is a directory", slot(checked)))
         }
@@ -367,6 +370,7 @@ const CALL_NAMES: &[&str] = &[
     "fchmodat",
     "symlinkat",
     "statx",
+    "fstatfs",
     "fsopen",
     "fsconfig",
     "fsmount",

@@ -32,7 +32,20 @@ pub struct Inside {
     pub procfs: Option<Slot>,
 }
 
-/// Plans the life of the first process of a container, in this order: oom score, no dumps, session, the caller's
+/// Plans what comes before a process meets anybody who might be hostile: its oom score, and that nobody may attach
+/// to it or read it (CVE-2016-9962). Goes before every join of a namespace.
+///
+/// # Errors
+/// | kind | when |
+/// |---|---|
+/// | `Limit` | the plan would exceed 4 GiB |
+pub fn protect(config: &Config, plan: &mut PlanBuilder) -> Result<()> {
+    oom_score(config, plan)?;
+    plan.push("forbid to attach to this process", Op::ForbidDump);
+    Ok(())
+}
+
+/// Plans the life of the first process of a container after [`protect`], in this order: session, the caller's
 /// `inside` (root file system, kernel settings), names, loopback, security labels, streams, terminal, limits,
 /// [`finalize_namespace`], and the command.
 ///
@@ -50,8 +63,6 @@ pub fn init<E: From<crate::Error>>(
     inside: impl FnOnce(&mut PlanBuilder) -> Result<Inside, E>,
 ) -> Result<(), E> {
     let config = init.config;
-    oom_score(config, plan)?;
-    plan.push("forbid to attach to this process", Op::ForbidDump);
     if config.process.new_session || config.process.terminal {
         plan.at(config.source.pointer(Setting::NewSession));
         plan.push("start a session", Op::NewSession);

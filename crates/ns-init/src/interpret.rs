@@ -155,6 +155,11 @@ impl Machine<'_> {
             Op::CheckDevice { slot, major, minor } => {
                 check_device(self.slot(slot), major, minor)?;
             }
+            Op::CheckOutsideProc { slot } => {
+                if sys::filesystem_magic(self.slot(slot)).at(Call::Fstatfs)? == PROC_SUPER_MAGIC {
+                    return refuse(Call::CheckIdentity);
+                }
+            }
             Op::CheckDirectory { slot } => check_type(self.slot(slot), sys::S_IFDIR)?,
             Op::MakeDirectory { parent, name, mode } => self.make_directory(parent, name, mode)?,
             Op::MakeFile {
@@ -732,6 +737,9 @@ fn mask_directory(empty: i32, target: i32) -> Outcome<()> {
         }
     }
 }
+
+/// `linux/magic.h`.
+const PROC_SUPER_MAGIC: u64 = 0x9fa0;
 
 const NO_FAILURE: Failure = Failure {
     op: 0,

@@ -33,7 +33,7 @@ mod window;
 pub use apply::apply;
 pub use error::{Error, Kind, Result, errno_text};
 pub use explain::Explained;
-pub use init::{Init, Inside, init, security_labels};
+pub use init::{Init, Inside, init, protect, security_labels};
 #[cfg(feature = "stub")]
 pub use launch::{IdMapping, Launch, Started, launch};
 pub use op::{Bytes, Call, Create, Depth, Failure, Missing, Op, Opening, Slot, Strings, Text};

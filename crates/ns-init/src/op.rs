@@ -170,6 +170,8 @@ pub enum Op {
     },
     /// Checks that a descriptor is the character device with these numbers.
     CheckDevice { slot: Slot, major: u32, minor: u32 },
+    /// Checks by `fstatfs(2)` that a descriptor is not on a procfs.
+    CheckOutsideProc { slot: Slot },
     /// Checks that a descriptor is a directory.
     CheckDirectory { slot: Slot },
 
@@ -323,6 +325,7 @@ pub enum Call {
     Fchmodat,
     Symlinkat,
     Statx,
+    Fstatfs,
     Fsopen,
     Fsconfig,
     Fsmount,

@@ -99,6 +99,8 @@ pub fn setup_user(
     let (uid, gid) = (user.uid, user.gid);
     plan.push("change to the user", Op::SetIds { uid, gid });
     plan.at_nothing();
+    // ORDER: after the change, which may undo it (fs.suid_dumpable).
+    plan.push("forbid to attach to this process", Op::ForbidDump);
     Ok(())
 }
 

@@ -65,6 +65,11 @@ extern "C" fn main(stack: *const usize) -> ! {
     let Some((mut machine, socket)) = load(file) else {
         sys::exit(EXIT_DAMAGED);
     };
+    // What came through the exec is not to go through the next: the socket above all, which closes with it.
+    // KERNEL(5.11): CLOSE_RANGE_CLOEXEC.
+    if sys::close_range(3, u32::MAX, 4).is_err() {
+        sys::exit(EXIT_DAMAGED);
+    }
     if let Err(failure) = machine.run() {
         report(socket, failure);
     }

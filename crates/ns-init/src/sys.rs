@@ -420,6 +420,16 @@ pub(crate) fn statx(number: i32) -> Result<Statx> {
     Ok(unsafe { stat.assume_init() })
 }
 
+/// `fstatfs(2)`: the type of the file system that the descriptor is on.
+pub(crate) fn filesystem_magic(number: i32) -> Result<u64> {
+    // struct statfs: 15 words on 64-bit machines, the type first.
+    let mut stat = [0_u64; 15];
+    // SAFETY: asks: 120 writable bytes. Given: a local of that size. Memory: written within it.
+    unsafe { call(SYS_FSTATFS, &[fd(number), (&raw mut stat) as usize])? };
+    let [magic, ..] = stat;
+    Ok(magic)
+}
+
 /// `fsopen(2)`.
 pub(crate) fn fsopen(fstype: &CStr) -> Result<i32> {
     // SAFETY: asks: a NUL-terminated name. Given: a CStr. Memory: read only, not kept.

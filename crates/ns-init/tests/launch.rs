@@ -77,6 +77,29 @@ fn command_in_a_user_namespace_keeps_all_capabilities() {
     assert_eq!(run(&command(&["sh", "-c", test]), &how), 0);
 }
 
+/// A command that outlives `wait_ready` shows that the socket closed with its exec and not with its end.
+#[test]
+fn command_has_its_three_descriptors_and_no_other() {
+    let (reader, writer) = nix::unistd::pipe().expect("pipe");
+    let mut plan = PlanBuilder::new();
+    let from = plan
+        .inherit(writer, "the pipe")
+        .expect("a descriptor to spare");
+    plan.push("hand over the pipe", Op::Duplicate { from, to: 1 });
+    push_execute(&mut plan, &["sh", "-c", "ls /proc/self/fd; exec sleep 1000"]);
+    let plan = plan.finish();
+    let mut started = launch(&plan, &Launch::default()).expect("clone");
+    started
+        .wait_ready(&plan)
+        .expect("ready, while the command runs");
+    drop(plan);
+    let mut listed = [0; 64];
+    let length = nix::unistd::read(&reader, &mut listed).expect("the list");
+    // The fourth is the directory that ls reads.
+    assert_eq!(&listed[..length], b"0\n1\n2\n3\n");
+    drop(started);
+}
+
 #[test]
 fn missing_command_names_the_command() {
     let plan = command(&["no-such-command"]);

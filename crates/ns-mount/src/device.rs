@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use ns_config::{Device, DeviceKind};
-use ns_init::{Create, Op, Opening, PlanBuilder, Slot};
+use ns_init::{Create, Depth, Op, Opening, PlanBuilder, Slot};
 
+use crate::attribute::{Change, RDONLY};
 use crate::destination::Destination;
 use crate::dev_layout::clone_device;
 use crate::error::{Error, Kind, Planned, Result};
 use crate::host::Rights;
 use crate::source::open_host;
-use crate::tree::{Tree, open_in};
+use crate::tree::{Tree, change, open_in};
 
 /// Checks a device of the configuration as far as the caller can.
 pub(crate) fn check(device: &Device, rights: Rights) -> Result<Destination> {
@@ -110,6 +111,12 @@ fn bind(
         Op::CheckDevice { slot, major, minor },
     );
     let mount = clone_device(slot, &device.path, plan);
+    // The device can be used on a read-only mount, but nobody inside changes the mode or owner of the host's node.
+    let read_only = Change {
+        set: RDONLY,
+        ..Change::default()
+    };
+    change(mount, Depth::Single, read_only, plan);
     let target = open_in(parent, file_name, Create::File(0o644), plan)?;
     plan.push("attach the mount", Op::AttachMount { mount, target });
     [slot, mount, target]

@@ -133,7 +133,15 @@ impl Tree {
         plan: &mut PlanBuilder,
     ) -> Result<Slot> {
         self.guard(destination, plan)?;
-        open_in(self.root, destination.as_str(), create, plan)
+        let slot = open_in(self.root, destination.as_str(), create, plan)?;
+        if destination.as_str() != "/proc" {
+            // A link of the image may lead into /proc, whatever the name says (CVE-2019-16884).
+            plan.push(
+                "check that it is outside /proc",
+                Op::CheckOutsideProc { slot },
+            );
+        }
+        Ok(slot)
     }
 
     /// Mounts on the place inside the root.

@@ -121,3 +121,4 @@ pub(super) const SYS_WRITEV: usize = 66;
 pub(super) const SYS_PREAD64: usize = 67;
 pub(super) const SYS_PIDFD_SEND_SIGNAL: usize = 424;
 pub(super) const SYS_PIDFD_OPEN: usize = 434;
+pub(super) const SYS_FSTATFS: usize = 44;

@@ -125,3 +125,4 @@ pub(super) const SYS_WRITEV: usize = 20;
 pub(super) const SYS_FTRUNCATE: usize = 77;
 pub(super) const SYS_PIDFD_SEND_SIGNAL: usize = 424;
 pub(super) const SYS_PIDFD_OPEN: usize = 434;
+pub(super) const SYS_FSTATFS: usize = 138;
