@@ -27,6 +27,7 @@ enum Rule {
     Names,
     Length,
     KernelTags,
+    Ops,
     Links,
 }
 
@@ -57,6 +58,10 @@ impl Rule {
             Rule::KernelTags => (
                 "every KERNEL(x.y) tag has a row with that version in docs/kernel-features.md",
                 "the table is what tells a user which kernel is old enough to lose something",
+            ),
+            Rule::Ops => (
+                "docs/sequence.md names every op, and no other",
+                "the page is what people read instead of a trace",
             ),
             Rule::Links => (
                 "relative links in Markdown lead to files that exist",

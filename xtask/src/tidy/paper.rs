@@ -17,11 +17,12 @@ pub(super) fn unsafe_files(sources: &[TextFile], architecture: &str) -> Result<V
         rule: Rule::UnsafeFiles,
     };
     let mut findings = Vec::new();
-    let with_unsafe = || {
-        sources
-            .iter()
-            .filter(|file| has_word(&code_only(&file.text), "unsafe"))
-    };
+    let is_product = |file: &&TextFile| !Path::new(&file.path).iter().any(|part| part == "tests");
+    let with_unsafe: Vec<&TextFile> = sources
+        .iter()
+        .filter(is_product)
+        .filter(|file| has_word(&code_only(&file.text), "unsafe"))
+        .collect();
     for file in &with_unsafe {
         if !listed.contains(&file.path.as_str()) {
             findings.push(finding(
@@ -65,6 +66,44 @@ pub(super) fn kernel_tags(sources: &[TextFile], features: &str) -> Vec<Finding> 
         }
     }
     findings
+}
+
+/// Compares the ops that docs/sequence.md names with the variants of `Op`.
+pub(super) fn ops(source: &TextFile, sequence: &str) -> Vec<Finding> {
+    let variants = variants(&source.text);
+    let rows = sequence.lines().filter(|line| line.starts_with('|'));
+    let named: Vec<&str> = rows.flat_map(quoted).filter(|word| is_op(word)).collect();
+    let finding = |place: &str, what: String| Finding {
+        place: place.into(),
+        what,
+        rule: Rule::Ops,
+    };
+    let missing = variants.iter().filter(|op| !named.contains(op));
+    let foreign = named.iter().filter(|op| !variants.contains(op));
+    missing
+        .map(|op| finding("docs/sequence.md", format!("it does not name {op}")))
+        .chain(foreign.map(|op| finding("docs/sequence.md", format!("there is no op {op}"))))
+        .collect()
+}
+
+/// A word in camel case; calls, paths and namespaces are written otherwise.
+fn is_op(word: &str) -> bool {
+    word.starts_with(|first: char| first.is_ascii_uppercase())
+        && word.chars().all(|letter| letter.is_ascii_alphabetic())
+        && word.contains(|letter: char| letter.is_ascii_lowercase())
+}
+
+fn variants(source: &str) -> Vec<&str> {
+    let body = source.split("pub enum Op {").nth(1).unwrap_or_default();
+    let lines = body.lines().take_while(|line| *line != "}");
+    lines
+        .filter_map(|line| line.strip_prefix("    "))
+        .filter_map(|line| {
+            line.split(|letter: char| !letter.is_ascii_alphabetic())
+                .next()
+        })
+        .filter(|word| is_op(word))
+        .collect()
 }
 
 /// Looks for the targets of all relative links.
@@ -130,6 +169,18 @@ mod tests {
         let findings = kernel_tags(&sources, "| feature | 5.14 |\nLinux 6.3\n");
         assert_eq!(findings.len(), 1);
         assert_eq!(findings[0].place, "a.rs:2");
+    }
+
+    #[test]
+    fn ops_and_their_paper_are_compared_both_ways() {
+        let source = "/// X.\npub enum Op {\n    /// Text.\n    Close { slot: Slot },\n    Fork,\n    Mask {\n        target: Slot,\n    },\n}\n";
+        let paper = "| close | `Close`, `close(2)` |\n| gone | `Old` |\n| fork | `Fork` |\n";
+        let findings = ops(&file("op.rs", source), paper);
+        let what: Vec<_> = findings
+            .iter()
+            .map(|finding| finding.what.as_str())
+            .collect();
+        assert_eq!(what, ["it does not name Mask", "there is no op Old"]);
     }
 
     #[test]
