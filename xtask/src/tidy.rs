@@ -117,6 +117,12 @@ fn findings(workspace: &Workspace) -> Result<Vec<Finding>> {
         &sources,
         paper("docs/kernel-features.md")?,
     ));
+    if let Some(source) = sources
+        .iter()
+        .find(|file| file.path == "crates/ns-init/src/op.rs")
+    {
+        findings.extend(paper::ops(source, paper("docs/sequence.md")?));
+    }
     findings.extend(
         papers
             .iter()
