@@ -59,6 +59,8 @@ impl Ci {
         dependencies(&mut tally);
         doctests(&mut tally);
         tests(workspace, &mut tally);
+        let n_forgotten = tally.forget_skips_for_rights();
+        println!("\n{n_forgotten} tests need the rights of one user and ran with them alone");
         tally.print();
         Ok(if tally.is_clean() {
             ExitCode::SUCCESS

@@ -1,5 +1,6 @@
 //! What was checked and how it went; ends in the one line that machines read.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::failure::Result;
@@ -46,6 +47,36 @@ impl Tally {
         self.add(name, outcome);
     }
 
+    /// Forgets skips of tests that need rights they have in another run and ran there; says how many.
+    ///
+    /// `NAME (user)` that says "needs root" is no loss when `NAME (root)` ran, nor the other way round.
+    pub(crate) fn forget_skips_for_rights(&mut self) -> usize {
+        let (ran, n_before) = (self.ran(), self.rows.len());
+        self.rows.retain(|(name, outcome)| {
+            let other = match (outcome, name.rsplit_once(" (")) {
+                (Outcome::Skipped(why), Some((test, "user)"))) if why.starts_with("needs root") => {
+                    format!("{test} (root)")
+                }
+                (Outcome::Skipped(why), Some((test, "root)")))
+                    if why.starts_with("needs a plain user") =>
+                {
+                    format!("{test} (user)")
+                }
+                _ => return true,
+            };
+            !ran.contains(&other)
+        });
+        n_before - self.rows.len()
+    }
+
+    fn ran(&self) -> BTreeSet<String> {
+        let ran = self
+            .rows
+            .iter()
+            .filter(|(_, outcome)| !matches!(outcome, Outcome::Skipped(_)));
+        ran.map(|(name, _)| name.clone()).collect()
+    }
+
     /// How the named check went.
     pub(crate) fn outcome(&self, name: &str) -> Option<&Outcome> {
         let row = self.rows.iter().find(|(row, _)| row == name);
@@ -69,7 +100,7 @@ impl Tally {
         if !self.is_clean() {
             println!("\nfailed:");
             for (name, reason) in self.failed() {
-                println!("  {name}: {}", reason.lines().next().unwrap_or_default());
+                println!("  {name}: {}", gist(reason));
             }
         }
         println!("\n{self}");
@@ -94,6 +125,16 @@ impl Tally {
     }
 }
 
+/// The line that says most: what a panic said, else the first line with words.
+fn gist(reason: &str) -> &str {
+    let after_panic = reason
+        .lines()
+        .skip_while(|line| !line.contains("panicked at"))
+        .nth(1);
+    let first = || reason.lines().find(|line| !line.trim().is_empty());
+    after_panic.or_else(first).unwrap_or_default()
+}
+
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (failed, skipped) = (self.failed().count(), self.skipped().count());
@@ -106,6 +147,26 @@ impl fmt::Display for Tally {
 mod tests {
     use super::*;
     use crate::failure::Failure;
+
+    #[test]
+    fn skip_for_rights_is_forgotten_when_the_other_run_had_them() {
+        let mut tally = Tally::default();
+        tally.add("a x (root)", Outcome::Passed);
+        tally.add("a x (user)", Outcome::Skipped("needs root".into()));
+        tally.add("a y (user)", Outcome::Skipped("needs root".into()));
+        tally.add("a z (root)", Outcome::Passed);
+        tally.add("a z (user)", Outcome::Skipped("no user namespaces".into()));
+        assert_eq!(tally.forget_skips_for_rights(), 1);
+        assert_eq!(tally.to_string(), "2 passed, 0 failed, 2 skipped");
+    }
+
+    #[test]
+    fn gist_of_a_failure_is_what_the_panic_said() {
+        let output =
+            "\nrunning 1 test\nthread 'x' panicked at a.rs:1:\nleft is not right\nnote: y\n";
+        assert_eq!(gist(output), "left is not right");
+        assert_eq!(gist("\n\nexit status: 101\n"), "exit status: 101");
+    }
 
     #[test]
     fn counts_add_up_to_all_rows() {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -86,7 +86,11 @@ pub(crate) fn cargo() -> Command {
 
 /// Runs a command to its end with our own output; a status other than 0 is a failure.
 pub(crate) fn succeed(command: &mut Command) -> Result<()> {
-    let name = command.get_program().to_string_lossy().into_owned();
+    let program = Path::new(command.get_program())
+        .file_name()
+        .unwrap_or_default();
+    let first = command.get_args().next().unwrap_or_default();
+    let name = format!("{} {}", program.to_string_lossy(), first.to_string_lossy());
     let status = command.status().while_doing(&name)?;
     if status.success() {
         return Ok(());
