@@ -9,14 +9,21 @@
     reason = "descriptors, small counts and words of the kernel's interface; `try_from` would bring panics"
 )]
 
+mod credential;
+mod execute;
+mod mount;
+
 use core::ffi::CStr;
+
+use credential::{drop_bounding_set, reset_signals, set_ambient_set, set_ids};
+use mount::depth_flag;
 
 use crate::lookup::{New, create_in_root, lookup, new_like};
 use crate::op::{
-    Bytes, Call, Create, Depth, Failure, Missing, Op, Opening, RECORD_DESCRIPTOR, RECORD_FORKED,
-    RECORD_READY, Record, Slot, Strings, Text,
+    Bytes, Call, Create, Failure, Missing, Op, Opening, RECORD_DESCRIPTOR, RECORD_FORKED, Record,
+    Slot, Text,
 };
-use crate::path::{Buffer, PATH_BYTES};
+use crate::path::PATH_BYTES;
 use crate::sys;
 
 /// What a run works on.
@@ -510,125 +517,6 @@ impl Machine<'_> {
         Err(sys::EEXIST).at(Call::Symlinkat)
     }
 
-    // ---- mounts
-
-    fn new_filesystem(
-        &mut self,
-        out: Slot,
-        fstype: Text,
-        parameters: Strings,
-        attributes: u64,
-    ) -> Outcome<()> {
-        let context = sys::fsopen(self.text(fstype)?).at(Call::Fsopen)?;
-        let made = self
-            .configure(context, parameters)
-            .and_then(|()| sys::fsmount(context, attributes).at(Call::Fsmount));
-        sys::close(context);
-        self.set_slot(out, made?)
-    }
-
-    fn configure(&self, context: i32, parameters: Strings) -> Outcome<()> {
-        let mut strings = c_strings(self.bytes(parameters.bytes)?);
-        let mut index = 0;
-        while let (Some(key), Some(value)) = (strings.next(), strings.next()) {
-            let result = if value.to_bytes() == b"\x01" {
-                sys::fsconfig_flag(context, key)
-            } else {
-                sys::fsconfig_string(context, key, value)
-            };
-            result.at_detail(Call::Fsconfig, index + 1)?;
-            index += 1;
-        }
-        sys::fsconfig_create(context).at(Call::Fsconfig).map(drop)
-    }
-
-    fn new_overlay(
-        &mut self,
-        out: Slot,
-        layers: Bytes,
-        writable: bool,
-        attributes: u64,
-    ) -> Outcome<()> {
-        let context = sys::fsopen(c"overlay").at(Call::Fsopen)?;
-        let made = self
-            .configure_overlay(context, layers, writable)
-            .and_then(|()| sys::fsmount(context, attributes).at(Call::Fsmount));
-        sys::close(context);
-        self.set_slot(out, made?)
-    }
-
-    fn configure_overlay(&self, context: i32, layers: Bytes, writable: bool) -> Outcome<()> {
-        let layers = self.bytes(layers)?;
-        let n_layers = layers.len() / 4;
-        let n_lower = n_layers.saturating_sub(if writable { 2 } else { 0 });
-        let mut lower = Buffer::new();
-        for (index, number) in layers.chunks_exact(4).enumerate() {
-            let slot = Slot(number.try_into().map_or(u32::MAX, u32::from_ne_bytes));
-            if index < n_lower {
-                if index > 0 {
-                    lower.push(b":")?;
-                }
-                lower.push_descriptor_path(self.slot(slot))?;
-                continue;
-            }
-            let key = if index == n_lower {
-                c"upperdir"
-            } else {
-                c"workdir"
-            };
-            let mut path = Buffer::new();
-            path.push_descriptor_path(self.slot(slot))?;
-            sys::fsconfig_string(context, key, path.text()?)
-                .at_detail(Call::Fsconfig, index as u32 + 1)?;
-        }
-        sys::fsconfig_string(context, c"lowerdir", lower.text()?).at_detail(Call::Fsconfig, 1)?;
-        sys::fsconfig_create(context).at(Call::Fsconfig).map(drop)
-    }
-
-    fn mask(&self, target: Slot, null: Slot, empty: Slot) -> Outcome<()> {
-        let target = self.slot(target);
-        let stat = sys::statx(target).at(Call::Statx)?;
-        if u32::from(stat.mode) & sys::S_IFMT == sys::S_IFDIR {
-            return mask_directory(self.slot(empty), target);
-        }
-        let mount = sys::open_tree(self.slot(null), c"", 0).at(Call::OpenTree)?;
-        let closed = sys::MountAttr {
-            set: MASK_ATTRIBUTES,
-            ..sys::MountAttr::default()
-        };
-        let attached = sys::mount_setattr(mount, c"", sys::AT_EMPTY_PATH, &closed)
-            .at(Call::MountSetattr)
-            .and_then(|_| sys::move_mount(mount, target).at(Call::MoveMount));
-        sys::close(mount);
-        attached.map(drop)
-    }
-
-    fn pivot_root(&self, root: Slot, n_covers: u32) -> Outcome<()> {
-        sys::fchdir(self.slot(root)).at(Call::Fchdir)?;
-        sys::pivot_root_here().at(Call::PivotRoot)?;
-        // The old root, with what covers it, now lies over the new one at the same place.
-        for _ in 0..=n_covers {
-            sys::umount_detach(c".").at(Call::Umount2)?;
-        }
-        enter(c"/")
-    }
-
-    fn change_root(&self, root: Slot) -> Outcome<()> {
-        sys::fchdir(self.slot(root)).at(Call::Fchdir)?;
-        sys::chroot_here().at(Call::Chroot)?;
-        enter(c"/")
-    }
-
-    fn change_directory(&self, path: Text) -> Outcome<()> {
-        enter(self.text(path)?)?;
-        let mut place = [0; PATH_BYTES];
-        match sys::getcwd(&mut place) {
-            Ok(_) if place.first() == Some(&b'/') => Ok(()),
-            Ok(_) => refuse(Call::CheckInside),
-            Err(errno) => Err(errno).at(Call::Getcwd),
-        }
-    }
-
     // ---- terminals
 
     fn open_terminal(&mut self, devpts: Slot, primary: Slot, peer: Slot) -> Outcome<()> {
@@ -680,62 +568,6 @@ impl Machine<'_> {
         sys::close(file);
         written.map(drop)
     }
-
-    // ---- the end
-
-    fn execute(&mut self, arguments: Strings, environment: Strings, search: Text) -> Outcome<()> {
-        let n_arguments = arguments.count as usize;
-        let base = self.blob.as_ptr() as usize;
-        for (strings, first) in [(arguments, 0), (environment, n_arguments + 1)] {
-            let places = self.pointers.get_mut(first..).unwrap_or_default();
-            let start = strings.bytes.offset as usize;
-            let all = self
-                .blob
-                .get(start..start.wrapping_add(strings.bytes.length as usize))
-                .unwrap_or_default();
-            let mut offset = 0;
-            let mut places = places.iter_mut();
-            for string in c_strings(all) {
-                if let Some(place) = places.next() {
-                    *place = base + start + offset;
-                }
-                offset += string.to_bytes_with_nul().len();
-            }
-            if let Some(end) = places.next() {
-                *end = 0;
-            }
-        }
-        let Some((arguments_at, environment_at)) = self.pointers.split_at_checked(n_arguments + 1)
-        else {
-            return refuse(Call::CheckPlan);
-        };
-        let command = match c_strings(self.bytes(arguments.bytes)?).next() {
-            Some(command) if !command.is_empty() => command,
-            _ => return Err(sys::ENOENT).at(Call::Execve),
-        };
-        self.send(RECORD_READY, 0, None)?;
-        let vectors = (arguments_at.as_ptr(), environment_at.as_ptr());
-        if command.to_bytes().contains(&b'/') {
-            return execute_file(command, vectors).at(Call::Execve);
-        }
-        search_and_execute(command.to_bytes(), self.text(search)?.to_bytes(), vectors)
-    }
-}
-
-/// `MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC`; the device itself stays usable.
-const MASK_ATTRIBUTES: u64 = 0x1 | 0x2 | 0x8;
-
-/// KERNEL(6.15): a detached mount can be copied. Before, it is attached at its first use and copied from there.
-fn mask_directory(empty: i32, target: i32) -> Outcome<()> {
-    match sys::open_tree(empty, c"", 0) {
-        Err(sys::EINVAL) => sys::move_mount(empty, target).at(Call::MoveMount).map(drop),
-        copy => {
-            let copy = copy.at(Call::OpenTree)?;
-            let attached = sys::move_mount(copy, target).at(Call::MoveMount);
-            sys::close(copy);
-            attached.map(drop)
-        }
-    }
 }
 
 /// `linux/magic.h`.
@@ -747,56 +579,6 @@ const NO_FAILURE: Failure = Failure {
     call: 0,
     detail: 0,
 };
-
-/// Tries every directory of a search path, as `execvp(3)` does.
-fn search_and_execute(
-    name: &[u8],
-    search: &[u8],
-    vectors: (*const usize, *const usize),
-) -> Outcome<()> {
-    let mut worst = sys::ENOENT;
-    for directory in search.split(|byte| *byte == b':') {
-        let mut path = Buffer::new();
-        path.push(if directory.is_empty() {
-            b"."
-        } else {
-            directory
-        })?;
-        path.push(b"/")?;
-        path.push(name)?;
-        match execute_file(path.text()?, vectors) {
-            Err(sys::ENOENT | sys::ENOTDIR) => {}
-            Err(errno @ (sys::EACCES | sys::EISDIR)) => worst = errno,
-            result => return result.at(Call::Execve),
-        }
-    }
-    Err(worst).at(Call::Execve)
-}
-
-/// Executes a regular file that is reached without magic links.
-fn execute_file(path: &CStr, vectors: (*const usize, *const usize)) -> sys::Result<()> {
-    let file = sys::openat2(
-        sys::AT_FDCWD,
-        path,
-        sys::O_PATH,
-        0,
-        sys::RESOLVE_NO_MAGICLINKS,
-    )?;
-    let stat = sys::statx(file);
-    sys::close(file);
-    match u32::from(stat?.mode) & sys::S_IFMT {
-        sys::S_IFREG => Err(sys::execute(path, vectors)),
-        sys::S_IFDIR => Err(sys::EISDIR),
-        _ => Err(sys::EACCES),
-    }
-}
-
-fn depth_flag(depth: Depth) -> usize {
-    match depth {
-        Depth::Single => 0,
-        Depth::Recursive => sys::AT_RECURSIVE,
-    }
-}
 
 pub(crate) fn record_bytes(record: &Record) -> &[u8] {
     sys::plain_bytes(record)
@@ -812,71 +594,12 @@ fn close_between(first: u32, end: u32) -> Outcome<()> {
         .map(drop)
 }
 
-fn reset_signals() -> Outcome<()> {
-    for signal in 1..=64 {
-        // SIGKILL and SIGSTOP have no other action.
-        if signal != 9 && signal != 19 {
-            sys::reset_signal(signal).at_detail(Call::RtSigaction, signal as u32)?;
-        }
-    }
-    sys::set_signal_mask(0).at(Call::RtSigprocmask).map(drop)
-}
-
-/// ORDER: group first, it needs the right that leaving uid 0 may take; `PR_SET_KEEPCAPS` so that
-/// the permitted set outlives the change and is then set to what was asked for.
-fn set_ids(uid: u32, gid: u32) -> Outcome<()> {
-    sys::prctl(8, 1, 0).at(Call::Prctl)?;
-    sys::setresgid(gid).at_detail(Call::Setresgid, gid)?;
-    sys::setresuid(uid).at_detail(Call::Setresuid, uid)?;
-    sys::prctl(8, 0, 0).at(Call::Prctl)?;
-    // The change of user cleared the effective set; the ops that follow need it.
-    let permitted = sys::permitted_capabilities().at(Call::Capset)?;
-    sys::capset(permitted, permitted, 0)
-        .at(Call::Capset)
-        .map(drop)
-}
-
-/// Asks the kernel for each number until it knows no more, so that capabilities newer than our table go too.
-fn drop_bounding_set(keep: u64) -> Outcome<()> {
-    for capability in 0..64 {
-        match sys::prctl(23, capability, 0) {
-            Err(sys::EINVAL) => return Ok(()),
-            Ok(0) => continue,
-            result => drop(result.at_detail(Call::Prctl, capability as u32)?),
-        }
-        if keep >> capability & 1 == 0 {
-            sys::prctl(24, capability, 0).at_detail(Call::Prctl, capability as u32)?;
-        }
-    }
-    Ok(())
-}
-
-fn set_ambient_set(set: u64) -> Outcome<()> {
-    // PR_CAP_AMBIENT_CLEAR_ALL, then PR_CAP_AMBIENT_RAISE.
-    sys::prctl(47, 4, 0).at(Call::Prctl)?;
-    for capability in 0..64 {
-        if set >> capability & 1 == 1 {
-            sys::prctl(47, 2, capability).at_detail(Call::Prctl, capability as u32)?;
-        }
-    }
-    Ok(())
-}
-
 fn bring_up_loopback() -> Outcome<()> {
     // AF_INET, SOCK_DGRAM | SOCK_CLOEXEC.
     let socket = sys::socket(2, 2 | 0o2000000, 0).at(Call::Socket)? as i32;
     let up = sys::bring_up_loopback(socket).at(Call::Ioctl);
     sys::close(socket);
     up.map(drop)
-}
-
-fn enter(path: &CStr) -> Outcome<()> {
-    let flags = sys::O_PATH | sys::O_DIRECTORY;
-    let directory = sys::openat2(sys::AT_FDCWD, path, flags, 0, sys::RESOLVE_NO_MAGICLINKS)
-        .at(Call::Openat2)?;
-    let entered = sys::fchdir(directory).at(Call::Fchdir);
-    sys::close(directory);
-    entered.map(drop)
 }
 
 fn write_all(file: i32, mut bytes: &[u8]) -> Outcome<()> {

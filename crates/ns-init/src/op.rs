@@ -380,14 +380,17 @@ const _: () = assert!(size_of::<Record>() == RECORD_BYTES);
 /// Everything is set; the command is executed next.
 pub(crate) const RECORD_READY: u32 = 1;
 /// An op failed.
+#[cfg(any(ns_stub, feature = "stub"))]
 pub(crate) const RECORD_FAILED: u32 = 2;
 /// The plan goes on in another process.
 pub(crate) const RECORD_FORKED: u32 = 3;
 /// Something failed between the clone and the stub.
+#[cfg(any(ns_stub, feature = "stub"))]
 pub(crate) const RECORD_EARLY: u32 = 4;
 /// A descriptor comes along.
 pub(crate) const RECORD_DESCRIPTOR: u32 = 5;
 
+#[cfg(any(ns_stub, feature = "stub"))]
 /// Head of a plan in memory; offsets are in bytes from the head.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -408,6 +411,8 @@ pub(crate) struct Header {
     pub(crate) socket: i32,
     pub(crate) reserved: u32,
 }
+#[cfg(any(ns_stub, feature = "stub"))]
 const _: () = assert!(size_of::<Header>() == 64);
 
+#[cfg(any(ns_stub, feature = "stub"))]
 pub(crate) const MAGIC: u64 = 0x6e73_2d70_6c61_6e31;

@@ -16,9 +16,18 @@ mod arch;
 #[path = "sys/x86_64.rs"]
 mod arch;
 
+mod channel;
+#[cfg(all(feature = "stub", not(ns_stub)))]
+mod launch;
+mod mount;
+
 use core::ffi::CStr;
 
 use arch::*;
+pub(crate) use channel::*;
+#[cfg(all(feature = "stub", not(ns_stub)))]
+pub(crate) use launch::*;
+pub(crate) use mount::*;
 
 /// An error number of the kernel, positive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,12 +76,7 @@ pub(crate) const S_IFCHR: u32 = 0o020000;
 pub(crate) const S_IFDIR: u32 = 0o040000;
 pub(crate) const S_IFREG: u32 = 0o100000;
 pub(crate) const S_IFLNK: u32 = 0o120000;
-const OPEN_TREE_CLONE: usize = 1;
-const FSOPEN_CLOEXEC: usize = 1;
 const FSMOUNT_CLOEXEC: usize = 1;
-const MOVE_MOUNT_F_EMPTY_PATH: usize = 4;
-const MOVE_MOUNT_T_EMPTY_PATH: usize = 0x40;
-const MSG_NOSIGNAL: usize = 0x4000;
 const F_SETFD: usize = 2;
 const F_DUPFD_CLOEXEC: usize = 1030;
 
@@ -84,17 +88,6 @@ struct OpenHow {
     resolve: u64,
 }
 const _: () = assert!(size_of::<OpenHow>() == 24);
-
-/// `struct mount_attr` of `mount_setattr(2)`, version 0.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct MountAttr {
-    pub(crate) set: u64,
-    pub(crate) clear: u64,
-    pub(crate) propagation: u64,
-    pub(crate) userns_fd: u64,
-}
-const _: () = assert!(size_of::<MountAttr>() == 32);
 
 /// The part of `struct statx` (`statx(2)`, 256 bytes) that is read here.
 #[repr(C)]
@@ -127,43 +120,6 @@ struct SockFprog {
     filter: usize,
 }
 const _: () = assert!(size_of::<SockFprog>() == 16);
-
-/// `struct ifreq` (`netdevice(7)`), as far as the flags.
-#[repr(C)]
-struct IfReq {
-    name: [u8; 16],
-    flags: u16,
-    rest: [u8; 22],
-}
-const _: () = assert!(size_of::<IfReq>() == 40);
-
-#[repr(C)]
-struct IoVec {
-    base: usize,
-    length: usize,
-}
-
-#[repr(C)]
-struct MsgHdr {
-    name: usize,
-    namelen: u32,
-    iov: usize,
-    iovlen: usize,
-    control: usize,
-    controllen: usize,
-    flags: i32,
-}
-const _: () = assert!(size_of::<MsgHdr>() == 56);
-
-/// One `SCM_RIGHTS` control message with one descriptor (`unix(7)`, `cmsg(3)`).
-#[repr(C)]
-struct RightsMessage {
-    length: usize,
-    level: i32,
-    kind: i32,
-    fd: i32,
-    padding: i32,
-}
 
 /// `rlimit64` of `prlimit(2)`.
 #[repr(C)]
@@ -420,128 +376,6 @@ pub(crate) fn statx(number: i32) -> Result<Statx> {
     Ok(unsafe { stat.assume_init() })
 }
 
-/// `fstatfs(2)`: the type of the file system that the descriptor is on.
-pub(crate) fn filesystem_magic(number: i32) -> Result<u64> {
-    // struct statfs: 15 words on 64-bit machines, the type first.
-    let mut stat = [0_u64; 15];
-    // SAFETY: asks: 120 writable bytes. Given: a local of that size. Memory: written within it.
-    unsafe { call(SYS_FSTATFS, &[fd(number), (&raw mut stat) as usize])? };
-    let [magic, ..] = stat;
-    Ok(magic)
-}
-
-/// `fsopen(2)`.
-pub(crate) fn fsopen(fstype: &CStr) -> Result<i32> {
-    // SAFETY: asks: a NUL-terminated name. Given: a CStr. Memory: read only, not kept.
-    unsafe { call(SYS_FSOPEN, &[fstype.as_ptr() as usize, FSOPEN_CLOEXEC]) }.map(|new| new as i32)
-}
-
-/// `fsconfig(FSCONFIG_SET_FLAG)`.
-pub(crate) fn fsconfig_flag(context: i32, key: &CStr) -> Result<usize> {
-    // SAFETY: asks: a NUL-terminated key, null value. Given: a CStr. Memory: read only, not kept.
-    unsafe { call(SYS_FSCONFIG, &[fd(context), 0, key.as_ptr() as usize, 0, 0]) }
-}
-
-/// `fsconfig(FSCONFIG_SET_STRING)`.
-pub(crate) fn fsconfig_string(context: i32, key: &CStr, value: &CStr) -> Result<usize> {
-    let arguments = [
-        fd(context),
-        1,
-        key.as_ptr() as usize,
-        value.as_ptr() as usize,
-        0,
-    ];
-    // SAFETY: asks: NUL-terminated key and value. Given: two CStr. Memory: read only, not kept.
-    unsafe { call(SYS_FSCONFIG, &arguments) }
-}
-
-/// `fsconfig(FSCONFIG_CMD_CREATE)`.
-pub(crate) fn fsconfig_create(context: i32) -> Result<usize> {
-    // SAFETY: asks: null key and value. Given: both are 0. Memory: none.
-    unsafe { call(SYS_FSCONFIG, &[fd(context), 6, 0, 0, 0]) }
-}
-
-/// `fsmount(2)`.
-pub(crate) fn fsmount(context: i32, attributes: u64) -> Result<i32> {
-    fsmount_raw(context, attributes).map(|new| new as i32)
-}
-
-/// `open_tree(2)` with `OPEN_TREE_CLONE` of what the descriptor names.
-pub(crate) fn open_tree(from: i32, path: &CStr, flags: usize) -> Result<i32> {
-    let flags = OPEN_TREE_CLONE | O_CLOEXEC as usize | AT_EMPTY_PATH | flags;
-    // SAFETY: asks: a NUL-terminated path. Given: a CStr. Memory: read only, not kept.
-    unsafe { call(SYS_OPEN_TREE, &[fd(from), path.as_ptr() as usize, flags]) }.map(|new| new as i32)
-}
-
-/// `move_mount(2)` of the mount in `mount` onto the object in `target`.
-pub(crate) fn move_mount(mount: i32, target: i32) -> Result<usize> {
-    let flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH;
-    let empty = c"".as_ptr() as usize;
-    // SAFETY: asks: two NUL-terminated paths. Given: a constant. Memory: read only, not kept.
-    unsafe {
-        call(
-            SYS_MOVE_MOUNT,
-            &[fd(mount), empty, fd(target), empty, flags],
-        )
-    }
-}
-
-/// `move_mount(2)` of the mount in `mount` onto `/`.
-pub(crate) fn move_mount_to_root(mount: i32) -> Result<usize> {
-    let (empty, root) = (c"".as_ptr() as usize, c"/".as_ptr() as usize);
-    // SAFETY: asks: two NUL-terminated paths. Given: two constants. Memory: read only, not kept.
-    unsafe {
-        call(
-            SYS_MOVE_MOUNT,
-            &[
-                fd(mount),
-                empty,
-                fd(AT_FDCWD),
-                root,
-                MOVE_MOUNT_F_EMPTY_PATH,
-            ],
-        )
-    }
-}
-
-/// `mount_setattr(2)`.
-pub(crate) fn mount_setattr(
-    directory: i32,
-    path: &CStr,
-    flags: usize,
-    attr: &MountAttr,
-) -> Result<usize> {
-    let arguments = [
-        fd(directory),
-        path.as_ptr() as usize,
-        flags,
-        core::ptr::from_ref(attr) as usize,
-        size_of::<MountAttr>(),
-    ];
-    // SAFETY: asks: a path and a readable `mount_attr` of the given size. Given: a CStr and a reference,
-    // whose size is asserted to be version 0. Memory: read only, not kept.
-    unsafe { call(SYS_MOUNT_SETATTR, &arguments) }
-}
-
-/// `umount2(2)` with `MNT_DETACH`.
-pub(crate) fn umount_detach(path: &CStr) -> Result<usize> {
-    // SAFETY: asks: a NUL-terminated path. Given: a CStr. Memory: read only, not kept.
-    unsafe { call(SYS_UMOUNT2, &[path.as_ptr() as usize, 2]) }
-}
-
-/// `pivot_root(".", ".")`.
-pub(crate) fn pivot_root_here() -> Result<usize> {
-    let here = c".".as_ptr() as usize;
-    // SAFETY: asks: two NUL-terminated paths. Given: a constant. Memory: read only, not kept.
-    unsafe { call(SYS_PIVOT_ROOT, &[here, here]) }
-}
-
-/// `chroot(".")`.
-pub(crate) fn chroot_here() -> Result<usize> {
-    // SAFETY: asks: a NUL-terminated path. Given: a constant. Memory: read only, not kept.
-    unsafe { call(SYS_CHROOT, &[c".".as_ptr() as usize]) }
-}
-
 /// `getcwd(2)`: the raw call, which marks a directory outside the root by `(unreachable)`.
 pub(crate) fn getcwd(into: &mut [u8]) -> Result<usize> {
     // SAFETY: asks: writable memory of that length. Given: an exclusive slice. Memory: written within it.
@@ -651,110 +485,6 @@ pub(crate) fn set_signal_mask(mask: u64) -> Result<u64> {
     Ok(old)
 }
 
-/// `TIOCSPTLCK` with 0: unlocks a pseudo terminal.
-pub(crate) fn unlock_terminal(primary: i32) -> Result<usize> {
-    let unlocked = 0_i32;
-    // SAFETY: asks (ioctl_tty(2)): a readable int. Given: a local. Memory: read only, not kept.
-    unsafe {
-        call(
-            SYS_IOCTL,
-            &[fd(primary), 0x4004_5431, (&raw const unlocked) as usize],
-        )
-    }
-}
-
-/// `TIOCSWINSZ`.
-pub(crate) fn set_window_size(terminal: i32, rows: u16, columns: u16) -> Result<usize> {
-    let size = [rows, columns, 0, 0];
-    // SAFETY: asks (ioctl_tty(2)): a readable `winsize` of four shorts. Given: a local array of four.
-    // Memory: read only, not kept.
-    unsafe { call(SYS_IOCTL, &[fd(terminal), 0x5414, size.as_ptr() as usize]) }
-}
-
-/// `SIOCGIFFLAGS`, then `SIOCSIFFLAGS` with `IFF_UP`, on `lo`.
-pub(crate) fn bring_up_loopback(socket: i32) -> Result<usize> {
-    let mut request = IfReq {
-        name: *b"lo\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
-        flags: 0,
-        rest: [0; 22],
-    };
-    let address = (&raw mut request) as usize;
-    // SAFETY: asks (netdevice(7)): a writable `ifreq` of 40 bytes. Given: a local of that asserted size.
-    // Memory: written within it, nothing kept.
-    unsafe { call(SYS_IOCTL, &[fd(socket), 0x8913, address])? };
-    request.flags |= 1;
-    let address = (&raw const request) as usize;
-    // SAFETY: asks (netdevice(7)): a readable `ifreq` of 40 bytes. Given: the same local.
-    // Memory: read only, nothing kept.
-    unsafe { call(SYS_IOCTL, &[fd(socket), 0x8914, address]) }
-}
-
-/// `sendmsg(2)` of bytes, with one descriptor when there is one.
-pub(crate) fn send(socket: i32, bytes: &[u8], descriptor: Option<i32>) -> Result<usize> {
-    let part = IoVec {
-        base: bytes.as_ptr() as usize,
-        length: bytes.len(),
-    };
-    let rights = RightsMessage {
-        length: 20,
-        level: 1,
-        kind: 1,
-        fd: descriptor.unwrap_or(-1),
-        padding: 0,
-    };
-    let with_rights = descriptor.is_some();
-    let message = MsgHdr {
-        name: 0,
-        namelen: 0,
-        iov: (&raw const part) as usize,
-        iovlen: 1,
-        control: if with_rights {
-            (&raw const rights) as usize
-        } else {
-            0
-        },
-        controllen: if with_rights {
-            size_of::<RightsMessage>()
-        } else {
-            0
-        },
-        flags: 0,
-    };
-    // SAFETY: asks: a `msghdr` whose vectors and control data are readable. Given: locals that outlive the
-    // call and a slice. Memory: read only, not kept.
-    unsafe {
-        call(
-            SYS_SENDMSG,
-            &[fd(socket), (&raw const message) as usize, MSG_NOSIGNAL],
-        )
-    }
-}
-
-/// `recvfrom(2)` without an address.
-pub(crate) fn receive(socket: i32, into: &mut [u8]) -> Result<usize> {
-    let arguments = [fd(socket), into.as_mut_ptr() as usize, into.len(), 0, 0, 0];
-    // SAFETY: asks: writable memory of that length. Given: an exclusive slice. Memory: written within it.
-    unsafe { call(SYS_RECVFROM, &arguments) }
-}
-
-/// `ppoll(2)` without waiting: whether the other end of the socket is closed.
-pub(crate) fn is_hung_up(socket: i32) -> Result<bool> {
-    let mut poll = [socket as u32, 0];
-    let no_wait = [0_u64; 2];
-    let arguments = [
-        (&raw mut poll) as usize,
-        1,
-        (&raw const no_wait) as usize,
-        0,
-        8,
-    ];
-    // SAFETY: asks: one writable `pollfd` (int, two shorts) and a readable timespec. Given: two locals of
-    // those sizes. Memory: the results are written into `poll`.
-    unsafe { call(SYS_PPOLL, &arguments)? };
-    let [_, events] = poll;
-    Ok(events >> 16 & 0x10 != 0)
-}
-
 /// `clock_gettime(CLOCK_MONOTONIC)` in nanoseconds.
 pub(crate) fn monotonic_ns() -> u64 {
     let mut time = [0_u64; 2];
@@ -801,21 +531,6 @@ pub(crate) fn plain_bytes(record: &crate::op::Record) -> &[u8] {
     unsafe { core::slice::from_raw_parts(address, crate::op::RECORD_BYTES) }
 }
 
-/// `execveat(2)` of what the descriptor names; returns only when it fails. The vectors as in [`execute`].
-#[cfg(all(feature = "stub", not(ns_stub)))]
-pub(crate) fn execveat(program: i32, arguments: *const usize, environment: *const usize) -> Errno {
-    let a = [
-        fd(program),
-        c"".as_ptr() as usize,
-        arguments as usize,
-        environment as usize,
-        AT_EMPTY_PATH,
-    ];
-    // SAFETY: asks: a path and two arrays that the kernel reads. Given: a constant; the kernel checks
-    // every address that it copies from. Memory: read only; on success this program is gone.
-    unsafe { call(SYS_EXECVEAT, &a) }.err().unwrap_or(EINVAL)
-}
-
 /// `mmap(2)` of a whole file, private and writable.
 #[cfg(ns_stub)]
 pub(crate) fn map_private(file: i32, length: usize) -> Result<*mut u8> {
@@ -832,103 +547,3 @@ pub(crate) fn map_shared(file: i32, length: usize) -> Result<*mut u8> {
     // Memory: a new mapping that nothing else of this process refers to.
     unsafe { call(SYS_MMAP, &[0, length, 3, 1, fd(file), 0]) }.map(|address| address as *mut u8)
 }
-
-/// What only the library needs to start a child.
-#[cfg(all(feature = "stub", not(ns_stub)))]
-mod caller {
-    use super::*;
-
-    /// The window that the caller has left for its child; see `window.rs`.
-    pub(crate) fn shared_window(address: usize) -> &'static crate::window::Window {
-        // SAFETY: asks: a valid, unchanging value for as long as it is used. Given: `launch` passes the address
-        // of a window that it keeps, untouched, until the child has executed the stub or is dead.
-        unsafe { &*(address as *const crate::window::Window) }
-    }
-
-    /// `clone3(2)` of a child that shares this memory and runs the window's program on the window's stack.
-    ///
-    /// The window must be kept, unchanged, until the child has executed the stub or is dead.
-    pub(crate) fn clone_into_window(
-        window: &crate::window::Window,
-        flags: u64,
-        exit_signal: u64,
-        cgroup: Option<i32>,
-    ) -> Result<(i32, i32)> {
-        let mut pidfd = -1_i32;
-        let args = CloneArgs {
-            flags,
-            pidfd: (&raw mut pidfd) as u64,
-            exit_signal,
-            stack: window.stack.as_ptr() as u64,
-            stack_size: size_of_val(window.stack.as_slice()) as u64,
-            cgroup: cgroup.map_or(0, |number| number as u64),
-            ..CloneArgs::default()
-        };
-        let address = (&raw const args).cast::<u8>();
-        let window = core::ptr::from_ref(window) as usize;
-        // SAFETY: asks (clone3(2)): readable `clone_args`, a writable pidfd, a stack that outlives the child's use
-        // of it, an entry that never returns. Given: locals; the window is boxed in `Started`, which lets go of it
-        // only after the child has reported or been reaped; `window::enter` ends in exec or exit.
-        let result = unsafe {
-            arch::clone3_on_stack(
-                address,
-                size_of::<CloneArgs>(),
-                crate::window::enter,
-                window,
-            )
-        };
-        check(result).map(|pid| (pid as i32, pidfd))
-    }
-
-    /// `pidfd_open(2)`.
-    pub(crate) fn pidfd_open(pid: i32) -> Result<i32> {
-        // SAFETY: asks: only numbers. Given: the call takes no address. Memory: none.
-        unsafe { call(SYS_PIDFD_OPEN, &[fd(pid), 0]) }.map(|new| new as i32)
-    }
-
-    /// `pidfd_send_signal(2)`.
-    pub(crate) fn pidfd_send_signal(pidfd: i32, signal: i32) -> Result<usize> {
-        // SAFETY: asks: numbers and a null siginfo. Given: 0. Memory: none.
-        unsafe { call(SYS_PIDFD_SEND_SIGNAL, &[fd(pidfd), signal as usize, 0, 0]) }
-    }
-
-    /// `writev(2)` of the parts of a plan, as they lie in memory.
-    pub(crate) fn write_plan(
-        file: i32,
-        header: &crate::op::Header,
-        ops: &[crate::op::Op],
-        slots: &[i32],
-        blob: &[u8],
-    ) -> Result<usize> {
-        let part = |base: usize, length: usize| IoVec { base, length };
-        let parts = [
-            part(core::ptr::from_ref(header) as usize, size_of_val(header)),
-            part(ops.as_ptr() as usize, size_of_val(ops)),
-            part(slots.as_ptr() as usize, size_of_val(slots)),
-            part(blob.as_ptr() as usize, blob.len()),
-        ];
-        // SAFETY: asks: readable memory for each part. Given: references with their own sizes; only the kernel
-        // looks at padding bytes. Memory: read only, not kept.
-        unsafe {
-            call(
-                SYS_WRITEV,
-                &[fd(file), parts.as_ptr() as usize, parts.len()],
-            )
-        }
-    }
-
-    /// `ftruncate(2)`.
-    pub(crate) fn ftruncate(file: i32, length: usize) -> Result<usize> {
-        // SAFETY: asks: only numbers. Given: the call takes no address. Memory: none of ours.
-        unsafe { call(SYS_FTRUNCATE, &[fd(file), length]) }
-    }
-
-    /// `pread64(2)`.
-    pub(crate) fn pread(file: i32, into: &mut [u8], offset: usize) -> Result<usize> {
-        let a = [fd(file), into.as_mut_ptr() as usize, into.len(), offset];
-        // SAFETY: asks: writable memory of that length. Given: an exclusive slice. Memory: written within it.
-        unsafe { call(SYS_PREAD64, &a) }
-    }
-}
-#[cfg(all(feature = "stub", not(ns_stub)))]
-pub(crate) use caller::*;

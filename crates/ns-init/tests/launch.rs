@@ -86,7 +86,10 @@ fn command_has_its_three_descriptors_and_no_other() {
         .inherit(writer, "the pipe")
         .expect("a descriptor to spare");
     plan.push("hand over the pipe", Op::Duplicate { from, to: 1 });
-    push_execute(&mut plan, &["sh", "-c", "ls /proc/self/fd; exec sleep 1000"]);
+    push_execute(
+        &mut plan,
+        &["sh", "-c", "ls /proc/self/fd; exec sleep 1000"],
+    );
     let plan = plan.finish();
     let mut started = launch(&plan, &Launch::default()).expect("clone");
     started

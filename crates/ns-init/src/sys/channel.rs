@@ -1,0 +1,148 @@
+//! Calls on sockets and terminals.
+
+use super::arch::*;
+use super::{Result, call, fd};
+
+const MSG_NOSIGNAL: usize = 0x4000;
+
+/// `struct ifreq` (`netdevice(7)`), as far as the flags.
+#[repr(C)]
+struct IfReq {
+    name: [u8; 16],
+    flags: u16,
+    rest: [u8; 22],
+}
+const _: () = assert!(size_of::<IfReq>() == 40);
+
+/// `struct iovec` of `readv(2)`.
+#[repr(C)]
+pub(crate) struct IoVec {
+    pub(super) base: usize,
+    pub(super) length: usize,
+}
+
+#[repr(C)]
+struct MsgHdr {
+    name: usize,
+    namelen: u32,
+    iov: usize,
+    iovlen: usize,
+    control: usize,
+    controllen: usize,
+    flags: i32,
+}
+const _: () = assert!(size_of::<MsgHdr>() == 56);
+
+/// One `SCM_RIGHTS` control message with one descriptor (`unix(7)`, `cmsg(3)`).
+#[repr(C)]
+struct RightsMessage {
+    length: usize,
+    level: i32,
+    kind: i32,
+    fd: i32,
+    padding: i32,
+}
+
+/// `TIOCSPTLCK` with 0: unlocks a pseudo terminal.
+pub(crate) fn unlock_terminal(primary: i32) -> Result<usize> {
+    let unlocked = 0_i32;
+    // SAFETY: asks (ioctl_tty(2)): a readable int. Given: a local. Memory: read only, not kept.
+    unsafe {
+        call(
+            SYS_IOCTL,
+            &[fd(primary), 0x4004_5431, (&raw const unlocked) as usize],
+        )
+    }
+}
+
+/// `TIOCSWINSZ`.
+pub(crate) fn set_window_size(terminal: i32, rows: u16, columns: u16) -> Result<usize> {
+    let size = [rows, columns, 0, 0];
+    // SAFETY: asks (ioctl_tty(2)): a readable `winsize` of four shorts. Given: a local array of four.
+    // Memory: read only, not kept.
+    unsafe { call(SYS_IOCTL, &[fd(terminal), 0x5414, size.as_ptr() as usize]) }
+}
+
+/// `SIOCGIFFLAGS`, then `SIOCSIFFLAGS` with `IFF_UP`, on `lo`.
+pub(crate) fn bring_up_loopback(socket: i32) -> Result<usize> {
+    let mut request = IfReq {
+        name: *b"lo\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+        flags: 0,
+        rest: [0; 22],
+    };
+    let address = (&raw mut request) as usize;
+    // SAFETY: asks (netdevice(7)): a writable `ifreq` of 40 bytes. Given: a local of that asserted size.
+    // Memory: written within it, nothing kept.
+    unsafe { call(SYS_IOCTL, &[fd(socket), 0x8913, address])? };
+    request.flags |= 1;
+    let address = (&raw const request) as usize;
+    // SAFETY: asks (netdevice(7)): a readable `ifreq` of 40 bytes. Given: the same local.
+    // Memory: read only, nothing kept.
+    unsafe { call(SYS_IOCTL, &[fd(socket), 0x8914, address]) }
+}
+
+/// `sendmsg(2)` of bytes, with one descriptor when there is one.
+pub(crate) fn send(socket: i32, bytes: &[u8], descriptor: Option<i32>) -> Result<usize> {
+    let part = IoVec {
+        base: bytes.as_ptr() as usize,
+        length: bytes.len(),
+    };
+    let rights = RightsMessage {
+        length: 20,
+        level: 1,
+        kind: 1,
+        fd: descriptor.unwrap_or(-1),
+        padding: 0,
+    };
+    let with_rights = descriptor.is_some();
+    let message = MsgHdr {
+        name: 0,
+        namelen: 0,
+        iov: (&raw const part) as usize,
+        iovlen: 1,
+        control: if with_rights {
+            (&raw const rights) as usize
+        } else {
+            0
+        },
+        controllen: if with_rights {
+            size_of::<RightsMessage>()
+        } else {
+            0
+        },
+        flags: 0,
+    };
+    // SAFETY: asks: a `msghdr` whose vectors and control data are readable. Given: locals that outlive the
+    // call and a slice. Memory: read only, not kept.
+    unsafe {
+        call(
+            SYS_SENDMSG,
+            &[fd(socket), (&raw const message) as usize, MSG_NOSIGNAL],
+        )
+    }
+}
+
+/// `recvfrom(2)` without an address.
+pub(crate) fn receive(socket: i32, into: &mut [u8]) -> Result<usize> {
+    let arguments = [fd(socket), into.as_mut_ptr() as usize, into.len(), 0, 0, 0];
+    // SAFETY: asks: writable memory of that length. Given: an exclusive slice. Memory: written within it.
+    unsafe { call(SYS_RECVFROM, &arguments) }
+}
+
+/// `ppoll(2)` without waiting: whether the other end of the socket is closed.
+pub(crate) fn is_hung_up(socket: i32) -> Result<bool> {
+    let mut poll = [socket as u32, 0];
+    let no_wait = [0_u64; 2];
+    let arguments = [
+        (&raw mut poll) as usize,
+        1,
+        (&raw const no_wait) as usize,
+        0,
+        8,
+    ];
+    // SAFETY: asks: one writable `pollfd` (int, two shorts) and a readable timespec. Given: two locals of
+    // those sizes. Memory: the results are written into `poll`.
+    unsafe { call(SYS_PPOLL, &arguments)? };
+    let [_, events] = poll;
+    Ok(events >> 16 & 0x10 != 0)
+}
