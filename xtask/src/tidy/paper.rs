@@ -24,7 +24,7 @@ pub(super) fn unsafe_files(sources: &[TextFile], architecture: &str) -> Result<V
         .filter(|file| has_word(&code_only(&file.text), "unsafe"))
         .collect();
     for file in &with_unsafe {
-        if !listed.contains(&file.path.as_str()) {
+        if !listed.iter().any(|row| covers(row, &file.path)) {
             findings.push(finding(
                 &file.path,
                 "it contains `unsafe` and is not in the list",
@@ -32,11 +32,16 @@ pub(super) fn unsafe_files(sources: &[TextFile], architecture: &str) -> Result<V
         }
     }
     for path in listed {
-        if !with_unsafe.iter().any(|file| file.path == path) {
+        if !with_unsafe.iter().any(|file| covers(path, &file.path)) {
             findings.push(finding(path, "it is in the list and has no `unsafe`"));
         }
     }
     Ok(findings)
+}
+
+/// A row is a file, or a directory with a slash at its end.
+fn covers(row: &str, path: &str) -> bool {
+    row == path || (row.ends_with('/') && path.starts_with(row))
 }
 
 /// Looks for the version of every `KERNEL(x.y)` tag in the table of kernel needs.
@@ -142,11 +147,12 @@ mod tests {
 
     #[test]
     fn unsafe_in_code_counts_and_in_words_does_not() {
-        let paper = "<!-- tidy: unsafe -->\n- `a.rs`: calls\n- `gone.rs`: calls\n";
+        let paper = "<!-- tidy: unsafe -->\n- `a.rs`: calls\n- `gone.rs`: calls\n- `d/`: calls\n";
         let sources = [
             file("a.rs", "unsafe { x() }"),
             file("b.rs", "#[unsafe(no_mangle)] fn f() {}"),
             file("x/tests/sys.rs", "unsafe { x() }"),
+            file("d/e/f.rs", "unsafe { x() }"),
             file(
                 "c.rs",
                 "#![forbid(unsafe_code)] // unsafe\nconst A: &str = \"unsafe\";",
