@@ -284,12 +284,11 @@ fn host_user(user: &UserSpec) -> Result<UserSpec> {
             Error::from_io(Stage::Configuration, &format!("open({path:?})"), &error)
         })
     };
+    // The sandbox shows the host's files: they are the container's.
     let invalid = |error: ns_config::Error| {
         Error::new(Kind::NotFound, Stage::Configuration, error.to_string())
             .with_pointer("--user")
-            .with_hint(
-                "the name must be in the host's /etc/passwd or /etc/group; an id always works",
-            )
+            .with_hint("an id always works")
     };
     let found = user
         .resolve(&read("/etc/passwd")?, &read("/etc/group")?)

@@ -11,9 +11,17 @@
 
 #[cfg(target_arch = "aarch64")]
 #[path = "sys/aarch64.rs"]
+#[allow(
+    dead_code,
+    reason = "numbers that only the stub, or only its launch, uses"
+)]
 mod arch;
 #[cfg(target_arch = "x86_64")]
 #[path = "sys/x86_64.rs"]
+#[allow(
+    dead_code,
+    reason = "numbers that only the stub, or only its launch, uses"
+)]
 mod arch;
 
 mod channel;
@@ -77,7 +85,6 @@ pub(crate) const S_IFDIR: u32 = 0o040000;
 pub(crate) const S_IFREG: u32 = 0o100000;
 pub(crate) const S_IFLNK: u32 = 0o120000;
 const FSMOUNT_CLOEXEC: usize = 1;
-const F_SETFD: usize = 2;
 const F_DUPFD_CLOEXEC: usize = 1030;
 
 /// `struct open_how` of `openat2(2)`.
@@ -191,8 +198,6 @@ plain_calls! {
     fn close_range(first: u32, last: u32, flags: u32) = SYS_CLOSE_RANGE(first as usize, last as usize, flags as usize);
     /// `dup3(2)`.
     fn dup3(from: i32, to: i32, flags: u64) = SYS_DUP3(fd(from), fd(to), flags as usize);
-    /// `fcntl(F_SETFD)`.
-    fn set_fd_flags(number: i32, flags: usize) = SYS_FCNTL(fd(number), F_SETFD, flags);
     /// `setsid(2)`.
     fn setsid() = SYS_SETSID();
     /// `umask(2)`.

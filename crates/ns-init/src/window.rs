@@ -66,7 +66,7 @@ fn run(window: &Window) -> (Call, Errno) {
     for number in &window.kept {
         // The stub is reached by its descriptor, which the exec may close.
         if *number != window.stub
-            && let Err(errno) = sys::set_fd_flags(*number, 0)
+            && let Err(errno) = sys::keep_across_exec(*number)
         {
             return (Call::Dup3, errno);
         }

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, FromArgMatches as _, error::ErrorKind};
 
 use arguments::{Arguments, Explainable, Verb};
-use report::{EXIT_OURS, Failure};
+use report::Failure;
 
 fn main() -> ExitCode {
     match run() {
@@ -48,16 +48,25 @@ fn run() -> Result<u8, Failure> {
     }
 }
 
-/// Help and version go to the standard output and are no error.
+/// Help and version go to the standard output and are no error; anything else is one line.
 fn usage(error: &clap::Error) -> Result<u8, Failure> {
-    let is_help = matches!(
+    let text = error.render().to_string();
+    if matches!(
         error.kind(),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
-    );
-    if is_help {
-        report::print(&error.render().to_string())?;
+    ) {
+        report::print(&text)?;
         return Ok(0);
     }
-    report::complain(&error.render().to_string());
-    Ok(EXIT_OURS)
+    let said = text.split("\nUsage:").next().unwrap_or_default();
+    let said = said
+        .split("\nFor more information")
+        .next()
+        .unwrap_or_default();
+    let words: Vec<&str> = said
+        .trim_start_matches("error: ")
+        .split_whitespace()
+        .collect();
+    Err(Failure::new(words.join(" "))
+        .with_hint("nsrun --help, or nsrun VERB --help, tells what is accepted"))
 }

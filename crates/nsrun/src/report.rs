@@ -29,6 +29,11 @@ impl Failure {
         }
     }
 
+    pub(crate) fn with_hint(mut self, hint: &str) -> Self {
+        self.hint = Some(hint.to_owned());
+        self
+    }
+
     /// Prints further problems, and then one line with the error, its cause and its hint.
     pub(crate) fn report(self) -> ExitCode {
         for also in &self.also {

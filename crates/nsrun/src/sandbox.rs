@@ -50,6 +50,8 @@ fn capabilities(flags: &SandboxFlags) -> CapabilitySet {
 fn environment(entries: &[OsString]) -> Result<Vec<OsString>, Failure> {
     let entry = |entry: &OsString| {
         if entry.as_bytes().contains(&b'=') {
+            ns_config::merge_environment([entry.clone()])
+                .map_err(|error| Failure::new(format!("--env: {error}")))?;
             return Ok(entry.clone());
         }
         let value = std::env::var_os(entry).ok_or_else(|| {

@@ -18,6 +18,13 @@ pub(crate) fn execveat(program: i32, arguments: *const usize, environment: *cons
     unsafe { call(SYS_EXECVEAT, &a) }.err().unwrap_or(EINVAL)
 }
 
+/// `fcntl(F_SETFD, 0)`: the descriptor stays open across an exec.
+pub(crate) fn keep_across_exec(number: i32) -> Result<usize> {
+    const F_SETFD: usize = 2;
+    // SAFETY: asks: only numbers. Given: F_SETFD takes no address. Memory: none.
+    unsafe { call(SYS_FCNTL, &[fd(number), F_SETFD, 0]) }
+}
+
 /// The window that the caller has left for its child; see `window.rs`.
 pub(crate) fn shared_window(address: usize) -> &'static crate::window::Window {
     // SAFETY: asks: a valid, unchanging value for as long as it is used. Given: `launch` passes the address
