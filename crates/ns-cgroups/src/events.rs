@@ -14,7 +14,7 @@ use nix::{
     sys::{
         epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
         eventfd::{EfdFlags, EventFd},
-        inotify::{AddWatchFlags, InitFlags, Inotify},
+        inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor},
     },
 };
 
@@ -37,8 +37,8 @@ pub struct MemoryEvents(Source);
 pub enum MemoryEvent {
     /// Processes met the limit and none of their memory could be freed; how often.
     OutOfMemory(u64),
-    /// The group was removed; nothing more will come.
-    Gone,
+    /// The group was removed, or, on v2, its last process has ended.
+    Ended,
 }
 
 /// Reports of a lack of memory below the limit.
@@ -59,14 +59,27 @@ pub enum PressureLevel {
 
 #[derive(Debug)]
 enum Source {
-    /// The eventfd and the file that it is about, which stays open to be asked.
-    Legacy { event: EventFd, control: File },
-    Unified {
-        inotify: Inotify,
-        events: File,
-        populated: File,
-        seen: u64,
-    },
+    Legacy(Registered),
+    Unified(Watch),
+}
+
+/// An eventfd, and the file that it is about, which tells whether the group is still there.
+#[derive(Debug)]
+struct Registered {
+    event: EventFd,
+    control: File,
+    has_ended: bool,
+}
+
+/// Removal of a group gives no event, the end of its last process does.
+#[derive(Debug)]
+struct Watch {
+    inotify: Inotify,
+    events: File,
+    members: File,
+    members_watch: WatchDescriptor,
+    seen: u64,
+    has_ended: bool,
 }
 
 #[derive(Debug)]
@@ -103,28 +116,36 @@ impl Cgroup {
                     .open_file("memory.oom_control", OFlag::O_RDONLY)?,
             );
             let event = register(&member.dir, &control, "")?;
-            return Ok(MemoryEvents(Source::Legacy { event, control }));
+            return Ok(MemoryEvents(Source::Legacy(Registered {
+                event,
+                control,
+                has_ended: false,
+            })));
         }
         let dir = self.memory_on_unified()?;
         let failed = |errno| dir.error(STEP, "inotify_add_watch", EVENTS, errno);
         let flags = InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK;
         let inotify = Inotify::init(flags).map_err(failed)?;
         let open = |file| dir.open_file(file, OFlag::O_RDONLY).map(File::from);
-        let (events, populated) = (open(EVENTS)?, open("cgroup.events")?);
-        for file in [&events, &populated] {
+        let (events, members) = (open(EVENTS)?, open("cgroup.events")?);
+        let watch = |file: &File| {
             let path = format!("/proc/self/fd/{}", file.as_raw_fd());
             inotify
                 .add_watch(path.as_str(), AddWatchFlags::IN_MODIFY)
-                .map_err(failed)?;
-        }
+                .map_err(failed)
+        };
+        watch(&events)?;
+        let members_watch = watch(&members)?;
         // ORDER: after the watch, so that nothing falls in between.
         let seen = count(&events)?.unwrap_or(0);
-        Ok(MemoryEvents(Source::Unified {
+        Ok(MemoryEvents(Source::Unified(Watch {
             inotify,
             events,
-            populated,
+            members,
+            members_watch,
             seen,
-        }))
+            has_ended: false,
+        })))
     }
 
     /// Starts to report a lack of memory.
@@ -178,7 +199,8 @@ impl Cgroup {
 }
 
 impl MemoryEvents {
-    /// The event that made the descriptor readable; `None` when there is none yet. It does not wait.
+    /// The next event; `None` when there is none yet. It does not wait. One wake-up may stand for
+    /// several events, so take them until there is none.
     ///
     /// # Errors
     /// | kind | when |
@@ -186,47 +208,65 @@ impl MemoryEvents {
     /// | `Kernel` | the kernel refuses to read |
     pub fn take(&mut self) -> Result<Option<MemoryEvent>> {
         match &mut self.0 {
-            Source::Legacy { event, control } => {
-                let n_events = match event.read() {
-                    Ok(n_events) => n_events,
-                    Err(Errno::EAGAIN) => return Ok(None),
-                    Err(errno) => return Err(Error::from_errno(NEXT, "read(eventfd)", errno)),
-                };
-                // Removal of the group signals the eventfd too.
-                match control.read_at(&mut [0; 64], 0) {
-                    Ok(_) => Ok(Some(MemoryEvent::OutOfMemory(n_events))),
-                    Err(_) => Ok(Some(MemoryEvent::Gone)),
-                }
-            }
-            Source::Unified {
-                inotify,
-                events,
-                populated,
-                seen,
-            } => {
-                match inotify.read_events() {
-                    Ok(_) | Err(Errno::EAGAIN) => {}
-                    Err(errno) => return Err(Error::from_errno(NEXT, "read(inotify)", errno)),
-                }
-                let Some(count) = count(events)? else {
-                    return Ok(Some(MemoryEvent::Gone));
-                };
-                let n_events = count.saturating_sub(std::mem::replace(seen, count));
-                if n_events > 0 {
-                    return Ok(Some(MemoryEvent::OutOfMemory(n_events)));
-                }
-                let is_gone = populated.read_at(&mut [0; 64], 0).is_err();
-                Ok(is_gone.then_some(MemoryEvent::Gone))
+            Source::Legacy(registered) => registered.take(),
+            Source::Unified(watch) => watch.take(),
+        }
+    }
+}
+
+impl Registered {
+    fn take(&mut self) -> Result<Option<MemoryEvent>> {
+        if std::mem::take(&mut self.has_ended) {
+            return Ok(Some(MemoryEvent::Ended));
+        }
+        let n_events = match self.event.read() {
+            Ok(n_events) => n_events,
+            Err(Errno::EAGAIN) => return Ok(None),
+            Err(errno) => return Err(Error::from_errno(NEXT, "read(eventfd)", errno)),
+        };
+        if self.control.read_at(&mut [0; 64], 0).is_ok() {
+            return Ok(Some(MemoryEvent::OutOfMemory(n_events)));
+        }
+        // The last one was the removal of the group.
+        match n_events {
+            0 | 1 => Ok(Some(MemoryEvent::Ended)),
+            more => {
+                self.has_ended = true;
+                Ok(Some(MemoryEvent::OutOfMemory(more - 1)))
             }
         }
+    }
+}
+
+impl Watch {
+    fn take(&mut self) -> Result<Option<MemoryEvent>> {
+        let arrived = match self.inotify.read_events() {
+            Ok(arrived) => arrived,
+            Err(Errno::EAGAIN) => Vec::new(),
+            Err(errno) => return Err(Error::from_errno(NEXT, "read(inotify)", errno)),
+        };
+        if arrived.iter().any(|event| event.wd == self.members_watch) {
+            let mut buffer = [0_u8; 256];
+            let n_read = self.members.read_at(&mut buffer, 0).unwrap_or(0);
+            let text = String::from_utf8_lossy(&buffer[..n_read]);
+            self.has_ended = !text.lines().any(|line| line == "populated 1");
+        }
+        let Some(count) = count(&self.events)? else {
+            return Ok(Some(MemoryEvent::Ended));
+        };
+        let n_events = count.saturating_sub(std::mem::replace(&mut self.seen, count));
+        if n_events > 0 {
+            return Ok(Some(MemoryEvent::OutOfMemory(n_events)));
+        }
+        Ok(std::mem::take(&mut self.has_ended).then_some(MemoryEvent::Ended))
     }
 }
 
 impl AsFd for MemoryEvents {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.0 {
-            Source::Legacy { event, .. } => event.as_fd(),
-            Source::Unified { inotify, .. } => inotify.as_fd(),
+            Source::Legacy(registered) => registered.event.as_fd(),
+            Source::Unified(watch) => watch.inotify.as_fd(),
         }
     }
 }

@@ -31,15 +31,18 @@ fn use_of_memory_processor_and_pids_is_counted() {
             }
             Err(error) => panic!("{error:?}"),
         };
-        let mut shell =
-            Process::shell("i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; read end");
+        let mut shell = Process::shell(
+            "x=$(head -c 3000000 /dev/zero | tr '\\0' x); i=0; \
+             while [ $i -lt 20000 ]; do i=$((i+1)); done; read end",
+        );
         group.0.join(shell.pid()).unwrap();
         shell.go();
         let started = Instant::now();
         let stats = loop {
             let stats = group.0.stats().unwrap();
             let is_counted = stats.cgroup.cpu_stats.cpu_usage.total_usage > 1_000_000;
-            if is_counted && stats.cgroup.memory_stats.usage > 0 {
+            let is_alone = stats.pids.is_some_and(|pids| pids.current == 1);
+            if is_counted && is_alone && stats.cgroup.memory_stats.usage > 0 {
                 break stats;
             }
             assert!(started.elapsed() < SOON, "nothing is counted: {stats:?}");
