@@ -68,7 +68,6 @@ enum Source {
 struct Registered {
     event: EventFd,
     control: File,
-    has_ended: bool,
 }
 
 /// Removal of a group gives no event, the end of its last process does.
@@ -116,11 +115,7 @@ impl Cgroup {
                     .open_file("memory.oom_control", OFlag::O_RDONLY)?,
             );
             let event = register(&member.dir, &control, "")?;
-            return Ok(MemoryEvents(Source::Legacy(Registered {
-                event,
-                control,
-                has_ended: false,
-            })));
+            return Ok(MemoryEvents(Source::Legacy(Registered { event, control })));
         }
         let dir = self.memory_on_unified()?;
         let failed = |errno| dir.error(STEP, "inotify_add_watch", EVENTS, errno);
@@ -215,25 +210,16 @@ impl MemoryEvents {
 }
 
 impl Registered {
-    fn take(&mut self) -> Result<Option<MemoryEvent>> {
-        if std::mem::take(&mut self.has_ended) {
-            return Ok(Some(MemoryEvent::Ended));
-        }
+    fn take(&self) -> Result<Option<MemoryEvent>> {
         let n_events = match self.event.read() {
             Ok(n_events) => n_events,
             Err(Errno::EAGAIN) => return Ok(None),
             Err(errno) => return Err(Error::from_errno(NEXT, "read(eventfd)", errno)),
         };
-        if self.control.read_at(&mut [0; 64], 0).is_ok() {
-            return Ok(Some(MemoryEvent::OutOfMemory(n_events)));
-        }
-        // The last one was the removal of the group.
-        match n_events {
-            0 | 1 => Ok(Some(MemoryEvent::Ended)),
-            more => {
-                self.has_ended = true;
-                Ok(Some(MemoryEvent::OutOfMemory(more - 1)))
-            }
+        // Removal of the group signals the eventfd too, and leaves nothing to ask.
+        match self.control.read_at(&mut [0; 64], 0) {
+            Ok(_) => Ok(Some(MemoryEvent::OutOfMemory(n_events))),
+            Err(_) => Ok(Some(MemoryEvent::Ended)),
         }
     }
 }
