@@ -1,0 +1,716 @@
+//! The holes of the original library, H1 to H16, each as a whole start.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use nix::sys::stat::Mode;
+use ns_tests::hostile::{Attack, Shape, assert_refused, assert_safe_or_refused, leaked_directory};
+use ns_tests::{Invocation, Test, needs, nsrun_path, variants, write_json};
+use serde_json::{Value, json};
+
+const KINDS: [(&str, &str); 6] = [
+    ("NEWNET", "net"),
+    ("NEWUTS", "uts"),
+    ("NEWIPC", "ipc"),
+    ("NEWPID", "pid"),
+    ("NEWCGROUP", "cgroup"),
+    ("NEWUSER", "user"),
+];
+
+/// A configuration that shares everything with the host but one namespace, which is joined.
+fn joining(kind: &str, path: &str) -> Value {
+    json!({
+        "namespaces": [{"type": kind, "path": path}],
+        "environment": ["PATH=/usr/bin:/bin"],
+        "capabilities": [],
+    })
+}
+
+fn run(test: &Test, config: &Value, command: &[&str]) -> ns_tests::Output {
+    let path = write_json(test.path(), config);
+    let path = path.to_str().expect("temporary directories are UTF-8");
+    test.nsrun(["run", "--config", path, "--"])
+        .args(command)
+        .run()
+}
+
+#[test]
+fn h01_dead_process_is_never_joined() {
+    let test = needs!(root);
+    // A zombie, the child of a program that never looks after it.
+    let mut parent = Command::new("sh")
+        .args(["-c", "true & echo $!; exec sleep 600"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(parent.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    let pid = line.trim().to_owned();
+    while !fs::read_to_string(format!("/proc/{pid}/stat"))
+        .unwrap()
+        .contains(") Z ")
+    {
+        std::thread::yield_now();
+    }
+    // It still has its directory in /proc, and of its namespaces only those of its processes and users.
+    for (kind, name) in [
+        ("NEWNET", "net"),
+        ("NEWUTS", "uts"),
+        ("NEWIPC", "ipc"),
+        ("NEWCGROUP", "cgroup"),
+    ] {
+        let path = format!("/proc/{pid}/ns/{name}");
+        let output = run(&test, &joining(kind, &path), &["echo", "on the host"]);
+        assert_refused(&format!("{kind} of a zombie"), &output);
+    }
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    ns_tests::reap_orphans();
+    for (kind, name) in KINDS {
+        let path = format!("/proc/{pid}/ns/{name}");
+        let output = run(&test, &joining(kind, &path), &["echo", "on the host"]);
+        assert_refused(&format!("{kind} of a process that is gone"), &output);
+        output.assert_error(125, &[&path]);
+    }
+}
+
+#[test]
+fn h01_living_process_is_joined() {
+    let test = needs!(root);
+    let mut other = Command::new("unshare")
+        .args([
+            "--uts",
+            "sh",
+            "-c",
+            "hostname of-the-other && echo ready && read end",
+        ])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = [0; 6];
+    std::io::Read::read_exact(other.stdout.as_mut().unwrap(), &mut line).unwrap();
+    let path = format!("/proc/{}/ns/uts", other.id());
+    let output = run(&test, &joining("NEWUTS", &path), &["hostname"]);
+    drop(other.stdin.take());
+    other.wait().unwrap();
+    assert_eq!(output.text(), "of-the-other");
+}
+
+#[test]
+fn h01_path_that_is_no_namespace_of_the_kind_is_refused() {
+    let test = needs!(root);
+    let file = test.write("file", "no namespace");
+    let fifo = test.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+    for path in [
+        "/proc/self/ns/uts",
+        "/proc/self/exe",
+        "/dev/null",
+        "/",
+        "/nowhere",
+        file.to_str().unwrap(),
+        fifo.to_str().unwrap(),
+    ] {
+        let output = run(&test, &joining("NEWNET", path), &["echo", "on the host"]);
+        assert_refused(path, &output);
+    }
+}
+
+#[test]
+fn h04_nothing_is_read_back_from_the_image() {
+    let test = needs!(root, busybox);
+    let attack = Attack::new(&test);
+    // Whoever opens one of them waits until the deadline of the test.
+    for name in [
+        "container.json",
+        "state.json",
+        "config.json",
+        "nsrun.json",
+        ".container.json",
+    ] {
+        for place in ["", "etc/", "root/", "tmp/"] {
+            let path = attack.in_image(&format!("{place}{name}"));
+            nix::unistd::mkfifo(&path, Mode::S_IRWXU).unwrap();
+        }
+    }
+    let config = write_json(test.path(), &attack.config());
+    let output = test
+        .nsrun([
+            "run",
+            "--config",
+            config.to_str().unwrap(),
+            "--",
+            "hostname",
+        ])
+        .current_dir(&attack.in_image("/"))
+        .run();
+    assert_eq!(output.text(), "integration");
+    attack.assert_canary_untouched();
+}
+
+#[test]
+fn h05_unknown_namespace_is_an_error() {
+    let test = needs!(root, busybox);
+    let attack = Attack::new(&test);
+    for namespaces in [
+        json!([{"type": "NEWNS"}, {"type": "NEWUTZ"}]),
+        json!([{"type": "NEWNS"}, {"type": ""}]),
+        json!([{"type": "NEWNS"}, {"type": "uts "}]),
+        json!([{"type": "NEWNS"}, {"path": "/proc/self/ns/uts"}]),
+        json!([{"type": "NEWNS"}, {"types": "NEWUTS"}]),
+        json!([{"type": "NEWNS"}, {"type": ["NEWUTS"]}]),
+        json!([{"type": "NEWNS"}, {"name": "NEWUTZ"}]),
+        json!([{"type": "NEWNS"}, {}]),
+        json!([{"type": "NEWNS"}, "NEWUTZ"]),
+        json!([{"type": "NEWNS"}, null]),
+        json!({"NEWNS": true, "NEWUTZ": true}),
+        json!({"NEWNS": true, "NEWUTS": "yes"}),
+        json!("NEWNS"),
+    ] {
+        let output = attack.script(
+            &attack.config_with(&json!({"namespaces": namespaces, "networks": [], "hostname": ""})),
+            "touch /ran",
+        );
+        assert_refused(&namespaces.to_string(), &output);
+        assert!(
+            !attack.in_image("ran").exists(),
+            "{namespaces} started the command"
+        );
+    }
+}
+
+#[test]
+fn h05_every_spelling_of_a_namespace_isolates() {
+    let test = needs!(root, busybox);
+    let attack = Attack::new(&test);
+    let host = fs::read_link("/proc/self/ns/uts").unwrap();
+    for namespaces in [
+        json!([{"type": "NEWNS"}, {"type": "NEWUTS"}, {"type": "NEWNET"}]),
+        json!([{"name": "NEWNS"}, {"name": "NEWUTS"}, {"name": "NEWNET"}]),
+        json!({"NEWNS": true, "NEWUTS": true, "NEWNET": true}),
+    ] {
+        let config = attack.config_with(&json!({"namespaces": namespaces}));
+        let output = attack.run(&config, &["readlink", "/proc/self/ns/uts"]);
+        assert_ne!(
+            output.text(),
+            host.to_str().unwrap(),
+            "{namespaces} is silently no isolation"
+        );
+    }
+}
+
+#[test]
+fn h06_setting_without_its_namespace_is_refused() {
+    let test = needs!(root, busybox);
+    let attack = Attack::new(&test);
+    let host_name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    let all = ["NEWNS", "NEWUTS", "NEWIPC", "NEWPID", "NEWNET"];
+    for (missing, keys, pointer) in [
+        ("NEWNS", json!({}), "root_fs"),
+        (
+            "NEWNS",
+            json!({"restrict_sys": false, "mount_config": {"readonly_fs": true}}),
+            "root_fs",
+        ),
+        (
+            "NEWNS",
+            json!({"mount_config": {"no_pivot_root": true}}),
+            "root_fs",
+        ),
+        ("NEWUTS", json!({}), "hostname"),
+        ("NEWNET", json!({}), "networks"),
+        (
+            "NEWNET",
+            json!({"networks": [], "routes": [{"destination": "10.1.0.0/16", "interface_name": "lo"}]}),
+            "routes",
+        ),
+    ] {
+        let left: Vec<Value> = all
+            .iter()
+            .filter(|kind| **kind != missing)
+            .map(|kind| json!({"type": kind}))
+            .collect();
+        let mut config = attack.config_with(&keys);
+        config["namespaces"] = json!(left);
+        let output = attack.script(&config, "echo ran");
+        assert_refused(&format!("{pointer} without {missing}"), &output);
+        assert!(output.stderr.contains(pointer), "{output:#?}");
+    }
+    assert_eq!(
+        host_name,
+        fs::read_to_string("/proc/sys/kernel/hostname").unwrap(),
+        "the host keeps its name"
+    );
+}
+
+#[test]
+fn h07_program_is_never_looked_up_in_the_image() {
+    let test = needs!(root, busybox);
+    let attack = Attack::new(&test);
+    let thief = "#!/bin/sh\necho stolen >/stolen\n";
+    for name in [
+        "nsrun",
+        "ns-init",
+        "bin/nsrun",
+        "bin/ns-init",
+        "init",
+        "exe",
+    ] {
+        let path = attack.in_image(name);
+        fs::write(&path, thief).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    symlink(nsrun_path(), test.path().join("nsrun")).unwrap();
+    let config = write_json(test.path(), &attack.config());
+    for (program, directory) in [
+        ("./nsrun", test.path()),
+        ("../nsrun", &attack.in_image("bin/..")),
+    ] {
+        let mut invocation = Invocation::new(Path::new(program))
+            .args([
+                "run",
+                "--config",
+                config.to_str().unwrap(),
+                "--",
+                "echo",
+                "ran",
+            ])
+            .current_dir(directory);
+        std::os::unix::process::CommandExt::arg0(invocation.command(), "./nsrun");
+        assert_eq!(invocation.run().text(), "ran");
+        assert!(
+            !attack.in_image("stolen").exists(),
+            "{program} ran a program of the image"
+        );
+    }
+}
+
+#[test]
+fn h08_place_through_links_of_the_image_stays_inside() {
+    let test = needs!(root, busybox);
+    let source = test.make_dir("source");
+    let harmless = Attack::new(&test);
+    let n_mounts: u32 = harmless
+        .script(&harmless.config(), MOUNTS)
+        .text()
+        .parse()
+        .unwrap();
+    for shape in Shape::ALL {
+        for (kind, below) in [
+            ("bind", ""),
+            ("bind", "/new/deeper"),
+            ("tmpfs", ""),
+            ("tmpfs", "/new"),
+        ] {
+            let name = format!("{shape:?}-{kind}{}", below.replace('/', "-"));
+            let attack = Attack::named(&test, &name);
+            shape.put(&attack, "place");
+            let mut mount = json!({"type": kind, "destination": format!("/place{below}")});
+            if kind == "bind" {
+                mount["source"] = json!(source);
+                mount["writable"] = json!(true);
+            }
+            let config = attack.config_with(&json!({"mount_config": {"mounts": [mount]}}));
+            let output = attack.script(&config, MOUNTS);
+            assert_safe_or_refused(&name, &output, &(n_mounts + 1).to_string());
+        }
+    }
+}
+
+/// How many mounts the command sees: one that went outside the root is not among them.
+const MOUNTS: &str = "wc -l </proc/self/mountinfo";
+
+#[test]
+fn h09_nothing_covers_the_root_or_proc() {
+    let test = needs!(root, busybox);
+    let attack = Attack::new(&test);
+    let source = test.make_dir("source");
+    for destination in [
+        "/",
+        "//",
+        "/.",
+        "/proc",
+        "/proc/",
+        "//proc",
+        "/./proc",
+        "/proc/self/attr",
+        "/proc/sys/kernel",
+        "/proc/../proc",
+        "/tmp/../proc",
+        "/..",
+        "proc",
+        "",
+        ".",
+    ] {
+        for mount in [
+            json!({"type": "tmpfs", "destination": destination}),
+            json!({"type": "bind", "source": source, "destination": destination, "writable": true}),
+        ] {
+            let output = attack.script(
+                &attack.config_with(&json!({"mount_config": {"mounts": [mount]}})),
+                "echo ran",
+            );
+            assert_refused(&mount.to_string(), &output);
+        }
+    }
+    for node in [
+        "/proc/node",
+        "/proc/self/attr/exec",
+        "/..",
+        "/tmp/../proc/node",
+    ] {
+        let device = json!({"type": 99, "path": node, "major_number": 1, "minor_number": 3, "file_mode": 438});
+        let output = attack.script(
+            &attack.config_with(&json!({"mount_config": {"device_nodes": [device]}})),
+            "echo ran",
+        );
+        assert_refused(&device.to_string(), &output);
+    }
+}
+
+#[test]
+fn h09_link_of_the_image_into_proc_is_refused() {
+    let test = needs!(root, busybox);
+    let source = test.make_dir("source");
+    for (index, (target, destination)) in [
+        ("/proc", "/data"),
+        ("proc", "/data"),
+        ("/proc/self/attr", "/data"),
+        ("/proc", "/data/sys/kernel"),
+        ("../../proc/sys", "/data"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let attack = Attack::named(&test, &format!("image{index}"));
+        symlink(target, attack.in_image("data")).unwrap();
+        for mount in [
+            json!({"type": "tmpfs", "destination": destination}),
+            json!({"type": "bind", "source": source, "destination": destination, "writable": true}),
+        ] {
+            let output = attack.script(
+                &attack.config_with(&json!({"mount_config": {"mounts": [mount]}})),
+                "echo ran",
+            );
+            assert_refused(&format!("{mount} with {target}"), &output);
+        }
+    }
+}
+
+/// The five sets, as `/proc/self/status` tells them.
+fn sets(text: &str) -> Vec<(&str, u64)> {
+    text.lines()
+        .filter_map(|line| line.split_once(":\t"))
+        .filter(|(name, _)| name.starts_with("Cap"))
+        .map(|(name, hex)| (name, u64::from_str_radix(hex, 16).expect("hex")))
+        .collect()
+}
+
+/// 37 AUDIT_READ, 38 PERFMON, 39 BPF, 40 CHECKPOINT_RESTORE: unknown to the seed, which left them.
+const NEWER_THAN_THE_SEED: u64 = 0b1111 << 37;
+
+variants![h10_only_what_is_kept_is_left];
+
+fn h10_only_what_is_kept_is_left(test: &Test) {
+    let attack = Attack::new(test);
+    let kill_and_chown = 1 << 5 | 1;
+    for (kept, wanted) in [(json!([]), 0), (json!(["KILL", "CHOWN"]), kill_and_chown)] {
+        let config = attack.config_with(&json!({"capabilities": kept}));
+        let output = attack.run(&config, &["cat", "/proc/self/status"]);
+        let found = sets(output.text());
+        let expected = [
+            ("CapInh", 0),
+            ("CapPrm", wanted),
+            ("CapEff", wanted),
+            ("CapBnd", wanted),
+            ("CapAmb", 0),
+        ];
+        assert_eq!(
+            found, expected,
+            "kept {kept}, nothing inheritable, nothing ambient"
+        );
+        assert_eq!(
+            found[3].1 & NEWER_THAN_THE_SEED,
+            0,
+            "37 to 40 are dropped too"
+        );
+    }
+}
+
+#[test]
+fn h10_sandbox_has_no_capability_and_gains_none() {
+    let test = needs!(root, busybox);
+    let attack = Attack::new(&test);
+    for flags in [&[][..], &["--unshare-user"], &["--user", "1000:1000"]] {
+        let output = attack.sandbox(flags, &["cat", "/proc/self/status"]);
+        let found = sets(output.text());
+        assert!(
+            found.iter().all(|(_, set)| *set == 0),
+            "{flags:?}: {found:?}"
+        );
+        assert!(output.stdout.contains("NoNewPrivs:\t1\n"), "{flags:?}");
+        assert!(output.stdout.contains("Seccomp:\t2\n"), "{flags:?}");
+    }
+}
+
+#[test]
+fn h10_file_capabilities_give_nothing_above_what_is_kept() {
+    let test = needs!(root, busybox);
+    let attack = Attack::new(&test);
+    fs::create_dir(attack.in_image("capable")).unwrap();
+    let program = attack.in_image("capable/busybox");
+    fs::copy(attack.in_image("bin/busybox"), &program).unwrap();
+    for (on_file, kept, expected) in [
+        ("cap_sys_admin,cap_kill,cap_bpf+p", json!([]), 0),
+        ("cap_sys_admin,cap_kill,cap_bpf+p", json!(["KILL"]), 1 << 5),
+        ("cap_kill,cap_sys_admin+i", json!(["KILL"]), 0),
+    ] {
+        match Command::new("setcap").arg(on_file).arg(&program).status() {
+            Ok(status) if status.success() => {}
+            other => {
+                return test.skip(&format!(
+                    "setcap {on_file} (package libcap2-bin): {other:?}"
+                ));
+            }
+        }
+        let config = attack.config_with(&json!({"capabilities": kept, "user": "1000"}));
+        let output = attack.run(
+            &config,
+            &["/capable/busybox", "grep", "Cap", "/proc/self/status"],
+        );
+        let permitted = sets(output.text())[1];
+        assert_eq!(
+            permitted,
+            ("CapPrm", expected),
+            "{on_file} with {kept} kept"
+        );
+        let output = attack.sandbox(
+            &["--rootfs", attack.image_text(), "--user", "1000"],
+            &["/capable/busybox", "grep", "Cap", "/proc/self/status"],
+        );
+        assert_eq!(
+            sets(output.text())[1],
+            ("CapPrm", 0),
+            "{on_file} in a sandbox"
+        );
+    }
+}
+
+/// What is open in a shell that is the first process; another process looks.
+const DESCRIPTORS: &str = "ls /proc/1/fd; :";
+
+variants![h11_command_has_exactly_its_three_descriptors];
+
+fn h11_command_has_exactly_its_three_descriptors(test: &Test) {
+    let attack = Attack::new(test);
+    // A caller that leaks: the host's root, its control groups, and more, up to number 40 and above.
+    let leaks: Vec<_> = (0..40).map(|_| leaked_directory(Path::new("/"))).collect();
+    let run = attack.script(&attack.config(), DESCRIPTORS);
+    let sandbox = attack.sandbox(&["--bind", "/tmp", "/b"], &["sh", "-c", DESCRIPTORS]);
+    drop(leaks);
+    for (what, output) in [("run", run), ("sandbox", sandbox)] {
+        let open: Vec<&str> = output.text().lines().collect();
+        assert_eq!(
+            open,
+            ["0", "1", "2"],
+            "{what}: a descriptor of the runtime leaks"
+        );
+    }
+}
+
+#[test]
+fn h11_working_directory_through_a_descriptor_is_refused() {
+    let test = needs!(root, busybox);
+    let leaks: Vec<_> = (0..40).map(|_| leaked_directory(Path::new("/"))).collect();
+    for number in 3..=40 {
+        let attack = Attack::named(&test, &format!("image{number}"));
+        let magic = format!("/proc/self/fd/{number}");
+        symlink(&magic, attack.in_image("place")).unwrap();
+        for directory in [&magic, "/place", "/place/etc"] {
+            let config = attack.config_with(&json!({"working_dir": directory}));
+            let output = attack.script(&config, "pwd");
+            assert_refused(&format!("{directory} of {number}"), &output);
+        }
+    }
+    let attack = Attack::new(&test);
+    for (index, target) in [
+        "/proc/self/cwd",
+        "/proc/1/cwd",
+        "/proc/self/root",
+        "/proc/thread-self/root",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let link = format!("place{index}");
+        symlink(target, attack.in_image(&link)).unwrap();
+        let config = attack.config_with(&json!({"working_dir": format!("/{link}")}));
+        assert_refused(target, &attack.script(&config, "pwd"));
+    }
+    drop(leaks);
+}
+
+#[test]
+fn h12_number_is_never_a_name() {
+    let test = needs!(root, busybox);
+    let attack = Attack::new(&test);
+    let passwd = "root:x:0:0:root:/root:/bin/sh\n10:x:0:0::/root:/bin/sh\nbroken:x:abc:def::/:/bin/sh\n\
+                  short\nempty:x:::/:/bin/sh\nhuge:x:4294967296:0::/:/bin/sh\napp:x:1000:1000::/:/bin/sh\n";
+    fs::write(attack.in_image("etc/passwd"), passwd).unwrap();
+    fs::write(
+        attack.in_image("etc/group"),
+        "root:x:0:\n20:x:0:\nbad:x:zero:app\n",
+    )
+    .unwrap();
+    for (user, expected) in [
+        ("10", Some("10:")),
+        ("10:20", Some("10:20")),
+        ("app:20", Some("1000:20")),
+        ("app", Some("1000:1000")),
+        ("1", Some("1:")),
+        ("broken", None),
+        ("short", None),
+        ("empty", None),
+        ("huge", None),
+        ("nobody-here", None),
+        ("app:bad", None),
+        ("-1", None),
+        (" 1", None),
+        ("1x", None),
+        ("4294967295", None),
+        ("4294967296", None),
+        ("1:4294967295", None),
+    ] {
+        let config = attack.config_with(&json!({"user": user}));
+        let output = attack.run(&config, &["cat", "/proc/self/status"]);
+        match expected {
+            Some(ids) => {
+                let found = format!(
+                    "{}:{}",
+                    id_of("Uid", output.text()),
+                    id_of("Gid", output.text())
+                );
+                assert!(found.starts_with(ids), "{user:?} is not {ids} but {found}");
+            }
+            None => assert_refused(&format!("user {user:?}"), &output),
+        }
+    }
+}
+
+/// The real id out of `/proc/self/status`.
+fn id_of<'s>(name: &str, status: &'s str) -> &'s str {
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix(name))
+        .expect("a line of that name");
+    line.split_whitespace().nth(1).expect("an id")
+}
+
+#[test]
+fn h13_label_of_a_module_that_is_not_enabled_is_an_error() {
+    let test = needs!(root, busybox);
+    let attack = Attack::new(&test);
+    let has = |path: &str| Path::new(path).exists();
+    let labels = [
+        (
+            "apparmor_profile",
+            "a-profile",
+            has("/sys/kernel/security/apparmor"),
+        ),
+        (
+            "process_label",
+            "system_u:system_r:svirt_t:s0:c1,c2",
+            has("/sys/fs/selinux/enforce"),
+        ),
+    ];
+    for (key, label, is_enabled) in labels {
+        if is_enabled {
+            test.skip(&format!("{key}: the module is enabled here"));
+            continue;
+        }
+        let config = attack.config_with(&json!({key: label}));
+        let output = attack.script(&config, "touch /ran");
+        assert_refused(key, &output);
+        output.assert_error(125, &["security label"]);
+        assert!(
+            !attack.in_image("ran").exists(),
+            "{key}: the command ran unlabelled"
+        );
+    }
+}
+
+#[test]
+fn h14_nobody_can_attach_before_anything_is_joined_or_opened() {
+    let test = needs!(root, busybox);
+    let attack = Attack::new(&test);
+    let of = |namespaces: Value| {
+        let config = attack.config_with(&json!({"namespaces": namespaces, "networks": []}));
+        let path = write_json(test.path(), &config);
+        let output = test
+            .nsrun([
+                "explain",
+                "--json",
+                "run",
+                "--config",
+                path.to_str().unwrap(),
+                "--",
+                "true",
+            ])
+            .run();
+        let plan: Value = serde_json::from_str(output.text()).unwrap();
+        let calls: Vec<String> = plan["steps"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|step| step["call"].as_str().unwrap().to_owned())
+            .collect();
+        calls
+    };
+    let fresh = json!([{"type": "NEWNS"}, {"type": "NEWUTS"}, {"type": "NEWPID"}]);
+    assert_eq!(
+        of(fresh)[0],
+        "prctl(PR_SET_DUMPABLE, 0)",
+        "it is the first step"
+    );
+    let joined = json!([{"type": "NEWNS"}, {"type": "NEWUTS"}, {"type": "NEWPID", "path": "/proc/self/ns/pid"}]);
+    assert_eq!(
+        of(joined)[0],
+        "prctl(PR_SET_DUMPABLE, 0)",
+        "before the first join"
+    );
+}
+
+#[test]
+fn h16_null_device_of_the_image_is_never_used() {
+    let test = needs!(root, busybox);
+    for shape in Shape::ALL {
+        let attack = Attack::named(&test, &format!("{shape:?}"));
+        shape.put(&attack, "dev/null");
+        shape.put(&attack, "dev/console");
+        let config = write_json(test.path(), &attack.config());
+        // All three streams closed: what takes their place is the host's own null device.
+        let output = Invocation::new(Path::new("/bin/sh"))
+            .args(["-c", "exec \"$@\" <&- >&- 2>&-", "sh"])
+            .args([nsrun_path().as_os_str()])
+            .args(["run", "--config", config.to_str().unwrap(), "--", "sh", "-c"])
+            .args(["stat -L -c '%t:%T %F' /proc/self/fd/0 /proc/self/fd/1 /proc/self/fd/2 /dev/null >/seen"])
+            .run();
+        assert_eq!((output.code, output.stderr.as_str()), (0, ""), "{shape:?}");
+        let seen = fs::read_to_string(attack.in_image("seen")).unwrap();
+        // The second is the file that the shell writes to.
+        let lines: Vec<&str> = seen.lines().collect();
+        for index in [0, 2, 3] {
+            assert_eq!(
+                lines[index], "1:3 character special file",
+                "{shape:?}: {seen}"
+            );
+        }
+        attack.assert_canary_untouched();
+    }
+}
