@@ -100,6 +100,20 @@ impl Properties {
         }
     }
 
+    /// As `ip link set` takes them.
+    fn show(&self) -> String {
+        let bytes = self.hardware_address.as_deref().unwrap_or_default();
+        let address: Vec<_> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let address = self
+            .hardware_address
+            .is_some()
+            .then(|| format!("address {}", address.join(":")));
+        let mtu = self.mtu_bytes.map(|mtu| format!("mtu {mtu}"));
+        let queue = self.tx_queue_packets.map(|n| format!("txqueuelen {n}"));
+        let shown: Vec<_> = [address, mtu, queue].into_iter().flatten().collect();
+        shown.join(" ")
+    }
+
     pub(crate) fn attributes(&self) -> Vec<LinkAttribute> {
         let address = self.hardware_address.clone().map(LinkAttribute::Address);
         let mtu = self.mtu_bytes.map(LinkAttribute::Mtu);
@@ -206,10 +220,8 @@ impl Netlink {
             return Ok(());
         }
         let attributes = properties.attributes();
-        self.set_link(link, attributes, "set properties", || {
-            format!("{properties:?}")
-        })
-        .await
+        self.set_link(link, attributes, "set properties", || properties.show())
+            .await
     }
 
     /// Makes `port` a port of `bridge`.

@@ -6,7 +6,10 @@ use std::{
     thread,
 };
 
-use nix::sched::{CloneFlags, setns};
+use nix::{
+    sched::{CloneFlags, setns},
+    sys::statfs::{NSFS_MAGIC, fstatfs},
+};
 use ns_config::{Namespace, NamespaceKind};
 use rtnetlink::sys::{Socket, protocols::NETLINK_ROUTE};
 
@@ -105,9 +108,9 @@ impl NetnsFd {
 
     fn check(fd: OwnedFd, name: &str) -> Result<Self> {
         let hostile = |what| Error::new(Kind::Hostile, OPEN, format!("{name:?} is {what}"));
-        let found = nix::sys::statfs::fstatfs(&fd)
+        let found = fstatfs(&fd)
             .map_err(|errno| Error::from_errno(OPEN, format!("fstatfs({name:?})"), errno as i32))?;
-        if found.filesystem_type().0 != NSFS_MAGIC {
+        if found.filesystem_type() != NSFS_MAGIC {
             return Err(hostile("not the file of a namespace"));
         }
         match sys::namespace_type(fd.as_fd()) {
@@ -181,5 +184,3 @@ pub(crate) fn on_own_thread<T: Send>(work: impl FnOnce() -> Result<T> + Send) ->
 
 pub(crate) const ENTER: &str = "enter the network namespace";
 const OPEN: &str = "open the network namespace";
-/// Source: include/uapi/linux/magic.h.
-const NSFS_MAGIC: libc::__fsword_t = 0x6e73_6673;

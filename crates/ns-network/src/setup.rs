@@ -185,21 +185,28 @@ impl<'a> Setup<'a> {
 
     /// Makes a macvlan or ipvlan on top of an interface of the host, right in the container.
     async fn upper(&mut self, network: &Network, name: &str, parent: &Link) -> Result<()> {
-        let kind = match &network.kind {
+        let (word, kind) = match &network.kind {
             NetworkKind::Macvlan { mode, .. } => {
                 let mode = InfoMacVlan::Mode(macvlan_mode(*mode));
-                kind_attribute(InfoKind::MacVlan, InfoData::MacVlan(vec![mode]))
+                let data = InfoData::MacVlan(vec![mode]);
+                ("macvlan", kind_attribute(InfoKind::MacVlan, data))
             }
             NetworkKind::Ipvlan { mode, .. } => {
                 let mode = InfoIpVlan::Mode(ipvlan_mode(*mode));
-                kind_attribute(InfoKind::IpVlan, InfoData::IpVlan(vec![mode]))
+                let data = InfoData::IpVlan(vec![mode]);
+                ("ipvlan", kind_attribute(InfoKind::IpVlan, data))
             }
             _ => return Ok(()),
         };
         let mut attributes = self.inside_attributes(network, name);
         attributes.push(LinkAttribute::Link(parent.index));
         attributes.push(kind);
-        let what = || format!("{:?}, {name:?} in the container", network.kind);
+        let what = || {
+            let Link {
+                index, name: on, ..
+            } = parent;
+            format!("{word}, {name:?} in the container, link {index}<{on}>")
+        };
         self.host.create_link(attributes, what).await?;
         self.undo.push(Undo::InsideLink {
             name: name.to_owned(),

@@ -8,6 +8,7 @@
 
 mod inside;
 
+use std::collections::BTreeSet;
 use std::net::UdpSocket;
 use std::os::fd::AsFd;
 
@@ -36,6 +37,7 @@ in_fresh_namespaces!(
     statistics_are_those_of_the_container,
     process_is_found_by_pidfd,
     caller_with_a_runtime_is_not_disturbed,
+    many_threads_at_once_do_not_disturb_each_other,
 );
 
 fn loopback_comes_up_and_nothing_else_changes(place: &Place) {
@@ -127,6 +129,11 @@ fn veth_settings_are_read_back_on_both_ends(place: &Place) {
             (&link[0]["mtu"], &link[0]["txqlen"]),
             (&1400.into(), &77.into())
         );
+    }
+    for link in [&end, &eth0] {
+        let mut flags = flags(link);
+        flags.sort();
+        assert_eq!(flags, ["BROADCAST", "LOWER_UP", "MULTICAST", "UP"]);
     }
     assert_eq!(eth0[0]["address"], "02:42:ac:11:00:65");
     assert_ne!(end[0]["address"], "02:42:ac:11:00:65");
@@ -470,6 +477,34 @@ fn caller_with_a_runtime_is_not_disturbed(place: &Place) {
     assert_eq!(n_before, n_descriptors());
     let n_threads = std::fs::read_dir("/proc/self/task").unwrap().count();
     assert!(n_threads <= 2, "the test and its harness: {n_threads}");
+}
+
+fn many_threads_at_once_do_not_disturb_each_other(place: &Place) {
+    let one = |number: usize| {
+        let network = Network {
+            addresses: prefixes(&[&format!("10.9.0.{}/24", number + 10)]),
+            ..veth()
+        };
+        let namespace = inside::new_namespace();
+        let container = NetnsFd::from_fd(namespace).unwrap();
+        let made = initialize(&[network], &[], &container).unwrap();
+        (container, made)
+    };
+    let all: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..16)
+            .map(|number| scope.spawn(move || one(number)))
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect()
+    });
+    let names: BTreeSet<_> = all.iter().flat_map(|(_, made)| made.host_names()).collect();
+    assert_eq!(names.len(), 16);
+    assert_eq!(place.names().len(), 2 + 16);
+    let names: Vec<_> = names.into_iter().collect();
+    remove_host_interfaces(&names).unwrap();
+    place.check_clean();
 }
 
 fn n_descriptors() -> usize {

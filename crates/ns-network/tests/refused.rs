@@ -10,7 +10,7 @@ mod inside;
 
 use caps::{CapSet, Capability};
 use inside::{Place, device, flags, named_veth, prefixes, route, veth};
-use ns_config::{MacvlanMode, Network, NetworkKind, Route};
+use ns_config::{IpvlanMode, MacvlanMode, Network, NetworkKind, Route};
 use ns_network::{Error, Kind, NetnsFd, NetworkPlan, initialize, join_namespace};
 
 in_fresh_namespaces!(
@@ -29,7 +29,9 @@ in_fresh_namespaces!(
     route_of_unknown_interface_leaves_nothing,
     source_that_no_interface_has_leaves_nothing,
     device_comes_back_when_a_later_step_fails,
-    value_that_only_the_kernel_refuses_has_its_words,
+    parent_that_is_a_bridge_port_is_busy,
+    kind_that_the_kernel_lacks_has_advice,
+    device_that_cannot_leave_keeps_its_addresses,
     ipv6_that_is_switched_off_is_an_error,
     namespace_that_is_none_is_refused,
     caller_without_rights_is_told,
@@ -282,14 +284,14 @@ fn device_comes_back_when_a_later_step_fails(place: &Place) {
     assert_eq!(place.names_inside(), ["lo"]);
 }
 
-fn value_that_only_the_kernel_refuses_has_its_words(place: &Place) {
+fn parent_that_is_a_bridge_port_is_busy(place: &Place) {
     place.ip(&[
         "link", "add", "dev0", "type", "veth", "peer", "name", "dev1",
     ]);
     place.ip(&["link", "set", "dev0", "master", "br0"]);
     let network = Network {
         kind: NetworkKind::Macvlan {
-            parent: "lo".to_owned(),
+            parent: "dev0".to_owned(),
             mode: MacvlanMode::Bridge,
         },
         ..veth()
@@ -300,8 +302,61 @@ fn value_that_only_the_kernel_refuses_has_its_words(place: &Place) {
         println!("SKIP {}: no macvlan", place.test);
         return;
     }
-    assert_eq!(error.step(), "make interface");
+    assert_eq!(error.kind(), Kind::Busy, "{error:?}");
+    assert!(
+        error
+            .to_string()
+            .contains("macvlan, \"eth0\" in the container, link "),
+        "{error:?}"
+    );
+    assert!(
+        error.hint().unwrap().contains("already belongs"),
+        "{error:?}"
+    );
     assert_eq!(place.names_inside(), ["lo"]);
+}
+
+fn kind_that_the_kernel_lacks_has_advice(place: &Place) {
+    if place
+        .try_ip(&[
+            "link", "add", "link", "br0", "name", "probe", "type", "ipvlan", "mode", "l2",
+        ])
+        .is_ok()
+    {
+        println!("SKIP {}: this kernel has ipvlan", place.test);
+        return;
+    }
+    let network = Network {
+        kind: NetworkKind::Ipvlan {
+            parent: "br0".to_owned(),
+            mode: IpvlanMode::L2,
+        },
+        ..veth()
+    };
+    let error = check_refused(
+        place,
+        &[network],
+        &[],
+        Kind::Unsupported,
+        "Unknown device type",
+    );
+    assert!(error.hint().unwrap().contains("module"), "{error:?}");
+    place.check_clean();
+}
+
+fn device_that_cannot_leave_keeps_its_addresses(place: &Place) {
+    place.ip(&["link", "add", "dev0", "type", "bridge"]);
+    place.ip(&["link", "set", "dev0", "mtu", "1450"]);
+    place.ip(&["addr", "add", "10.7.0.2/24", "dev", "dev0"]);
+    let network = Network {
+        addresses: prefixes(&["10.5.0.2/24"]),
+        ..device("dev0")
+    };
+    // A bridge belongs to its namespace.
+    let error = check_refused(place, &[network], &[], Kind::InvalidValue, "move interface");
+    assert!(error.hint().is_some());
+    assert_eq!(place.addresses("dev0"), ["10.7.0.2/24"]);
+    assert_eq!(place.ip(&["link", "show", "dev0"])[0]["mtu"], 1450);
 }
 
 fn ipv6_that_is_switched_off_is_an_error(place: &Place) {

@@ -85,7 +85,8 @@ fn again(test: &str) {
     }
 }
 
-fn new_namespace() -> OwnedFd {
+/// A namespace that lives as long as its descriptor.
+pub fn new_namespace() -> OwnedFd {
     let make = || {
         unshare(CloneFlags::CLONE_NEWNET).unwrap();
         OwnedFd::from(File::open("/proc/thread-self/ns/net").unwrap())
