@@ -54,7 +54,7 @@ impl Tally {
         let (ran, n_before) = (self.ran(), self.rows.len());
         self.rows.retain(|(name, outcome)| {
             let other = match (outcome, name.rsplit_once(" (")) {
-                (Outcome::Skipped(why), Some((test, "user)"))) if why.starts_with("needs root") => {
+                (Outcome::Skipped(why), Some((test, "user)"))) if wants_root(why) => {
                     format!("{test} (root)")
                 }
                 (Outcome::Skipped(why), Some((test, "root)")))
@@ -125,6 +125,11 @@ impl Tally {
     }
 }
 
+/// What a test says that tried, or knows better than to try.
+fn wants_root(why: &str) -> bool {
+    why.starts_with("needs root") || why.contains("EACCES (") || why.contains("EPERM (")
+}
+
 /// The line that says most: what a panic said, else the first line with words.
 fn gist(reason: &str) -> &str {
     let after_panic = reason
@@ -156,7 +161,11 @@ mod tests {
         tally.add("a y (user)", Outcome::Skipped("needs root".into()));
         tally.add("a z (root)", Outcome::Passed);
         tally.add("a z (user)", Outcome::Skipped("no user namespaces".into()));
-        assert_eq!(tally.forget_skips_for_rights(), 1);
+        tally.add(
+            "a z (user)",
+            Outcome::Skipped("mkdirat(x): EACCES (permission denied)".into()),
+        );
+        assert_eq!(tally.forget_skips_for_rights(), 2);
         assert_eq!(tally.to_string(), "2 passed, 0 failed, 2 skipped");
     }
 
