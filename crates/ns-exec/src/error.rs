@@ -98,15 +98,48 @@ impl Error {
     }
 
     pub(crate) fn from_mount(error: &ns_mount::Error) -> Self {
-        let mut ours = Self::new(
-            mount_kind(error.kind()),
-            Stage::Configuration,
-            error.to_string(),
-        );
-        ours.0.errno = error.errno();
-        ours.0.hint = error.hint().map(str::to_owned);
-        ours.0.pointer = error.config_pointer().map(str::to_owned);
+        let (kind, stage) = (mount_kind(error.kind()), Stage::Configuration);
+        let (errno, hint, pointer) = (error.errno(), error.hint(), error.config_pointer());
+        Self::relayed(kind, stage, error, errno, hint, pointer, [])
+    }
+
+    /// An error of a crate below, with its parts.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts that every error of ours has"
+    )]
+    pub(crate) fn relayed(
+        kind: Kind,
+        stage: Stage,
+        message: &dyn fmt::Display,
+        errno: Option<i32>,
+        hint: Option<&str>,
+        pointer: Option<&str>,
+        also: impl IntoIterator<Item = String>,
+    ) -> Self {
+        let mut ours = Self::new(kind, stage, message.to_string());
+        ours.0.errno = errno;
+        ours.0.hint = hint.map(str::to_owned);
+        ours.0.pointer = pointer.map(str::to_owned);
+        ours.0.also = also.into_iter().collect();
         ours
+    }
+
+    /// The first error with the others as `also` lines.
+    pub(crate) fn of_many(errors: impl IntoIterator<Item = Error>) -> Result<()> {
+        match errors
+            .into_iter()
+            .reduce(|first, also| first.with_also(&also))
+        {
+            None => Ok(()),
+            Some(error) => Err(error),
+        }
+    }
+
+    pub(crate) fn with_also(mut self, also: &Error) -> Self {
+        self.0.also.push(also.to_string());
+        self.0.also.extend(also.0.also.iter().cloned());
+        self
     }
 
     /// Every problem of a configuration, the first as the error, the others as `also:` lines.
@@ -201,15 +234,9 @@ impl From<ns_init::Error> for Error {
 
 impl From<&ns_init::Error> for Error {
     fn from(error: &ns_init::Error) -> Self {
-        let mut ours = Error::new(
-            init_kind(error.kind()),
-            Stage::Configuration,
-            error.to_string(),
-        );
-        ours.0.errno = error.errno();
-        ours.0.hint = error.hint().map(str::to_owned);
-        ours.0.pointer = error.config_pointer().map(str::to_owned);
-        ours
+        let (kind, stage) = (init_kind(error.kind()), Stage::Configuration);
+        let (errno, hint, pointer) = (error.errno(), error.hint(), error.config_pointer());
+        Error::relayed(kind, stage, error, errno, hint, pointer, [])
     }
 }
 

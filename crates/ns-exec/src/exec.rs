@@ -18,7 +18,7 @@ pub fn default_create_command(start: Start<'_>) -> Result<Prepared> {
 }
 
 /// Runs a command in a container from start to end: plans it, starts it, calls `started` once the command is
-/// being executed, and waits.
+/// being executed, waits, and removes what the container had on the host.
 ///
 /// It returns when the command has ended, also when processes that it left behind still hold its output.
 ///
@@ -34,5 +34,7 @@ pub fn exec(
 ) -> Result<ExitStatus> {
     let process = create(start)?.start()?;
     started(&process);
-    process.wait()
+    let status = process.wait()?;
+    process.release()?;
+    Ok(status)
 }

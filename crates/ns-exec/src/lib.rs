@@ -34,6 +34,7 @@ mod ids;
 mod join;
 mod process;
 mod relay;
+mod resources;
 mod sandbox;
 mod sequence;
 mod start;

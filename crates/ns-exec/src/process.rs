@@ -6,6 +6,7 @@ use nix::errno::Errno;
 use ns_init::Explained;
 
 use crate::error::{Error, Result, Stage};
+use crate::resources::Resources;
 
 /// The process that executes the command; a child of the process that started it.
 #[derive(Debug)]
@@ -15,6 +16,7 @@ pub struct Process {
     pub(crate) pidfd: OwnedFd,
     pub(crate) terminal: Option<OwnedFd>,
     pub(crate) op_times: Vec<(Explained, u64)>,
+    pub(crate) resources: Resources,
 }
 
 /// How a command ended.
@@ -77,6 +79,21 @@ impl Process {
                 }
             }
         }
+    }
+
+    /// Removes what the container had on the host: kills the processes that are left in its control group, removes
+    /// the group and the interfaces. Without either it does nothing.
+    ///
+    /// # Order
+    /// After [`wait`](Self::wait).
+    ///
+    /// # Errors
+    /// | kind | errno | when |
+    /// |---|---|---|
+    /// | `Busy` | EBUSY | a process of the group did not die within ten seconds |
+    /// | `Denied` | EPERM | the group or the interface is not the caller's to remove |
+    pub fn release(&self) -> Result<()> {
+        self.resources.release()
     }
 
     /// Sends a signal to this very process, never to another that got its number.

@@ -9,6 +9,7 @@ use ns_mount::{Host, RootfsPlanner, Terminal, private_procfs, sysctl};
 use crate::error::{Error, Kind, Result, Stage};
 use crate::ids::Ids;
 use crate::process::Process;
+use crate::resources::{ResourcePlan, Resources};
 use crate::start::Start;
 use crate::terminal::WindowSize;
 
@@ -19,6 +20,7 @@ pub struct Prepared {
     plan: Plan,
     namespaces: NewNamespaces,
     ids: Ids,
+    resources: ResourcePlan,
     has_terminal: bool,
     trace: bool,
 }
@@ -95,16 +97,35 @@ impl Prepared {
     /// | `Limit` | a limit of namespaces, processes or mounts is reached |
     /// | by errno | a step failed; the process is dead and reaped, nothing is left |
     pub fn start(self) -> Result<Process> {
+        let mut resources = self.resources.create_cgroup()?;
+        match self.start_with(&mut resources) {
+            Ok((pid, pidfd, terminal, op_times)) => Ok(Process {
+                pid,
+                pidfd,
+                terminal,
+                op_times,
+                resources,
+            }),
+            Err(error) => Err(resources.release_after(error)),
+        }
+    }
+
+    fn start_with(&self, resources: &mut Resources) -> Result<Running> {
         let how = Launch {
             namespaces: self.namespaces.by_clone,
             ids: self.ids.mapping.clone(),
-            cgroup: None,
+            cgroup: resources.cgroup_fd(),
             trace: self.trace,
         };
         let mut started =
             ns_init::launch(&self.plan, &how).map_err(|error| Error::from_start(&error))?;
         if self.ids.is_awaited() {
             self.ids.write(started.pid())?;
+            go(&started)?;
+        }
+        if self.resources.is_awaited() {
+            self.resources
+                .attach(resources, started.pid(), started.pidfd())?;
             go(&started)?;
         }
         started
@@ -115,12 +136,7 @@ impl Prepared {
         let (pid, pidfd) = started
             .into_process()
             .map_err(|error| Error::from_start(&error))?;
-        Ok(Process {
-            pid,
-            pidfd,
-            terminal,
-            op_times,
-        })
+        Ok((pid, pidfd, terminal, op_times))
     }
 
     fn op_times(&self, started: &Started) -> Result<Vec<(ns_init::Explained, u64)>> {
@@ -139,6 +155,14 @@ impl Prepared {
         Ok(received)
     }
 }
+
+/// The parts of a process, before it gets its resources.
+type Running = (
+    i32,
+    OwnedFd,
+    Option<OwnedFd>,
+    Vec<(ns_init::Explained, u64)>,
+);
 
 /// A child that has died while it waited tells why only when it is asked.
 fn go(started: &Started) -> Result<()> {
@@ -165,7 +189,6 @@ pub(crate) fn prepare(start: Start<'_>) -> Result<Prepared> {
     config
         .validate()
         .map_err(|problems| Error::from_problems(&problems))?;
-    refuse_what_is_not_offered(config)?;
     let user = crate::user::resolve(config)?;
     config
         .validate_user(&user)
@@ -180,6 +203,7 @@ pub(crate) fn prepare(start: Start<'_>) -> Result<Prepared> {
         false => None,
     };
     let ids = Ids::choose(config)?;
+    let resources = ResourcePlan::new(config)?;
     let namespaces = NewNamespaces::choose(config);
     let known = Known {
         config,
@@ -200,11 +224,12 @@ pub(crate) fn prepare(start: Start<'_>) -> Result<Prepared> {
     for (fd, number) in start.descriptors {
         descriptors.push((plan.inherit(fd, format!("descriptor {number}"))?, number));
     }
-    plan_child(&known, &descriptors, &mut plan)?;
+    plan_child(&known, &descriptors, resources.is_awaited(), &mut plan)?;
     Ok(Prepared {
         plan: plan.finish(),
         namespaces,
         ids: known.ids,
+        resources,
         has_terminal: config.process.terminal,
         trace: start.trace,
     })
@@ -214,10 +239,15 @@ pub(crate) fn prepare(start: Start<'_>) -> Result<Prepared> {
 fn plan_child(
     known: &Known<'_>,
     descriptors: &[(Slot, i32)],
+    awaits_caller: bool,
     plan: &mut PlanBuilder,
 ) -> Result<()> {
     let config = known.config;
     ns_init::protect(config, plan)?;
+    if awaits_caller {
+        // ORDER: before the control group namespace, whose root is the group that the process is in by then.
+        plan.push("wait for the caller", Op::AwaitGo);
+    }
     crate::join::plan(config, plan)?;
     if known.namespaces.by_child != 0 {
         plan.push(
@@ -300,24 +330,6 @@ fn plan_rootfs(
     });
     let slots = RootfsPlanner::plan(known.config, host, terminal.as_ref(), plan)?;
     Ok(slots.terminal.map(|terminal| terminal.peer))
-}
-
-fn refuse_what_is_not_offered(config: &Config) -> Result<()> {
-    let unsupported = |what: &str, pointer: &str| {
-        Err(Error::new(
-            Kind::Unsupported,
-            Stage::Configuration,
-            format!("{what} are not offered yet"),
-        )
-        .with_pointer(pointer))
-    };
-    if config.cgroup.is_some() {
-        return unsupported(
-            "control groups",
-            config.source.pointer(ns_config::Setting::Cgroup),
-        );
-    }
-    Ok(())
 }
 
 #[cfg(test)]

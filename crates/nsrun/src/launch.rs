@@ -40,6 +40,9 @@ pub(crate) fn run(config: &Config, command: Vec<OsString>) -> Result<u8, Failure
         true => Some(HostTerminal::raw(stdin.as_fd())?),
         false => None,
     };
-    let status = relay.run(&process, terminal.as_ref())?;
+    let status = relay.run(&process, terminal.as_ref());
+    drop(terminal);
+    process.release()?;
+    let status = status?;
     Ok(u8::try_from(status.code() & 0xff).unwrap_or(u8::MAX))
 }

@@ -1,0 +1,204 @@
+//! What a container holds on the host while it runs: its control group and its network interfaces.
+
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+use ns_cgroups::{Cgroup, CgroupSpec, Existing, Layout};
+use ns_config::{Config, NamespaceKind};
+use ns_network::{Made, NetnsFd, NetworkPlan};
+
+use crate::error::{Error, Kind, Result, Stage};
+
+/// How long the processes of a container may take to die, and its group to become empty.
+const TEARDOWN: Duration = Duration::from_secs(10);
+
+/// What is to be made, checked as far as it can be without a change of the host.
+#[derive(Debug)]
+pub(crate) struct ResourcePlan {
+    cgroup: Option<(Layout, CgroupSpec)>,
+    network: Option<NetworkPlan>,
+    has_own_pids: bool,
+}
+
+/// What was made.
+#[derive(Debug, Default)]
+pub(crate) struct Resources {
+    cgroup: Option<Cgroup>,
+    network: Option<Made>,
+    /// Whether the network namespace ends with the first process, and takes the interfaces with it.
+    network_ends_with_process: bool,
+}
+
+impl ResourcePlan {
+    pub(crate) fn new(config: &Config) -> Result<Self> {
+        let cgroup = match &config.cgroup {
+            None => None,
+            Some(cgroup) => {
+                let spec = CgroupSpec::new(cgroup)
+                    .map_err(|error| from_cgroups(Stage::Configuration, &error))?;
+                let layout =
+                    Layout::detect().map_err(|error| from_cgroups(Stage::Configuration, &error))?;
+                // A start that was killed leaves an empty group, which is not in anybody's way.
+                Some((layout, spec.with_existing(Existing::TakeOverEmpty)))
+            }
+        };
+        Ok(ResourcePlan {
+            cgroup,
+            network: plan_network(config)?,
+            has_own_pids: config.namespaces.creates(NamespaceKind::Pid),
+        })
+    }
+
+    /// Whether the new process has to wait until the caller has worked on it.
+    pub(crate) fn is_awaited(&self) -> bool {
+        let by_clone =
+            |(layout, _): &(Layout, CgroupSpec)| layout.kind() == ns_cgroups::LayoutKind::Unified;
+        self.network.is_some() || self.cgroup.as_ref().is_some_and(|cgroup| !by_clone(cgroup))
+    }
+
+    /// Makes the control group, with its limits, before there is a process.
+    pub(crate) fn create_cgroup(&self) -> Result<Resources> {
+        let cgroup = self
+            .cgroup
+            .as_ref()
+            .map(|(layout, spec)| Cgroup::create(layout, spec));
+        let cgroup = cgroup
+            .transpose()
+            .map_err(|error| from_cgroups(Stage::Caller, &error))?;
+        Ok(Resources {
+            cgroup,
+            ..Resources::default()
+        })
+    }
+
+    /// Works on a process that waits: v1 groups, interfaces.
+    pub(crate) fn attach(
+        &self,
+        resources: &mut Resources,
+        pid: i32,
+        pidfd: BorrowedFd<'_>,
+    ) -> Result<()> {
+        if let Some(cgroup) = &resources.cgroup {
+            cgroup
+                .join_legacy(pid)
+                .map_err(|error| from_cgroups(Stage::Caller, &error))?;
+        }
+        if let Some(network) = &self.network {
+            let made = NetnsFd::of_process(pidfd).and_then(|netns| network.apply(&netns));
+            resources.network_ends_with_process = self.has_own_pids;
+            resources.network = Some(made.map_err(|error| from_network(Stage::Caller, &error))?);
+        }
+        Ok(())
+    }
+}
+
+impl Resources {
+    /// The v2 group that the process is cloned into.
+    pub(crate) fn cgroup_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.cgroup.as_ref().and_then(Cgroup::dir_fd)
+    }
+
+    /// After the first process has ended: ends every process that is left in the group, removes the group, and the
+    /// interfaces unless they go with their namespace, which waiting for would take the kernel some 20 ms. All is
+    /// tried; further failures are `also` lines of the first.
+    pub(crate) fn release(&self) -> Result<()> {
+        let network = match self.network_ends_with_process {
+            true => Ok(()),
+            false => self.remove_interfaces(),
+        };
+        Error::of_many(
+            [self.remove_group(), network]
+                .into_iter()
+                .filter_map(Result::err),
+        )
+    }
+
+    /// After a failed start: the first error is kept, what goes wrong here is added to it.
+    pub(crate) fn release_after(&self, error: Error) -> Error {
+        let outcomes = [self.remove_group(), self.remove_interfaces()];
+        outcomes
+            .into_iter()
+            .filter_map(Result::err)
+            .fold(error, |error, also| error.with_also(&also))
+    }
+
+    fn remove_interfaces(&self) -> Result<()> {
+        let removed = self.network.as_ref().map(Made::remove).transpose();
+        removed
+            .map(drop)
+            .map_err(|error| from_network(Stage::Caller, &error))
+    }
+
+    fn remove_group(&self) -> Result<()> {
+        let Some(cgroup) = &self.cgroup else {
+            return Ok(());
+        };
+        let gone = cgroup.kill(TEARDOWN).and_then(|()| cgroup.remove(TEARDOWN));
+        gone.map_err(|error| from_cgroups(Stage::Caller, &error))
+    }
+}
+
+fn plan_network(config: &Config) -> Result<Option<NetworkPlan>> {
+    let plan = NetworkPlan::new(&config.networks, &config.routes)
+        .map_err(|error| from_network(Stage::Configuration, &error))?;
+    if plan.is_loopback_only() {
+        return Ok(None);
+    }
+    let namespaces = &config.namespaces;
+    if namespaces.contains(NamespaceKind::User) && !namespaces.creates(NamespaceKind::User) {
+        let message = "interfaces cannot be made for a container in a joined user namespace";
+        return Err(Error::new(Kind::Unsupported, Stage::Configuration, message)
+            .with_pointer(config.source.pointer(ns_config::Setting::Networks)));
+    }
+    plan.check_host()
+        .map_err(|error| from_network(Stage::Configuration, &error))?;
+    Ok(Some(plan))
+}
+
+fn from_cgroups(stage: Stage, error: &ns_cgroups::Error) -> Error {
+    let kind = match error.kind() {
+        ns_cgroups::Kind::AlreadyExists => Kind::AlreadyExists,
+        ns_cgroups::Kind::NotFound => Kind::NotFound,
+        ns_cgroups::Kind::Unsupported => Kind::Unsupported,
+        ns_cgroups::Kind::Denied => Kind::Denied,
+        ns_cgroups::Kind::Hostile => Kind::Hostile,
+        ns_cgroups::Kind::Limit => Kind::Limit,
+        ns_cgroups::Kind::InvalidValue => Kind::InvalidValue,
+        ns_cgroups::Kind::Busy => Kind::Busy,
+        ns_cgroups::Kind::Gone => Kind::Gone,
+        _ => Kind::Kernel,
+    };
+    let also = error.also().iter().map(ToString::to_string);
+    Error::relayed(
+        kind,
+        stage,
+        error,
+        error.errno(),
+        error.hint(),
+        error.setting(),
+        also,
+    )
+}
+
+fn from_network(stage: Stage, error: &ns_network::Error) -> Error {
+    let kind = match error.kind() {
+        ns_network::Kind::AlreadyExists => Kind::AlreadyExists,
+        ns_network::Kind::NotFound => Kind::NotFound,
+        ns_network::Kind::Unsupported => Kind::Unsupported,
+        ns_network::Kind::Denied => Kind::Denied,
+        ns_network::Kind::Limit => Kind::Limit,
+        ns_network::Kind::InvalidValue => Kind::InvalidValue,
+        ns_network::Kind::Busy => Kind::Busy,
+        _ => Kind::Kernel,
+    };
+    let also = error.also().iter().map(ToString::to_string);
+    Error::relayed(
+        kind,
+        stage,
+        error,
+        error.errno(),
+        error.hint(),
+        error.config_pointer(),
+        also,
+    )
+}
