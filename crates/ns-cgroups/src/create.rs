@@ -287,7 +287,7 @@ pub(crate) fn enable(dir: &Dir, wanted: &[String]) -> Result<()> {
         match errno {
             Errno::EBUSY => error.with_hint(
                 "a group with members cannot hand controllers to its children; \
-                 move its processes into a group below it first",
+                 move its processes into a group below it first (Layout::move_own_group_to_leaf)",
             ),
             Errno::ENOENT => error.with_hint("the group above does not hand this controller down"),
             Errno::EACCES | Errno::EPERM => {

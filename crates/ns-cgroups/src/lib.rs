@@ -30,6 +30,7 @@
 //! Programs that start containers want `ns-exec`, which uses this crate.
 
 mod layout;
+mod leaf;
 mod mountinfo;
 
 mod controller;

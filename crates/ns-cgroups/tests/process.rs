@@ -93,3 +93,50 @@ fn wait_for_a_group_that_stays_in_use_ends_at_the_deadline_and_names_the_process
         assert!(error.call().contains(&process.pid().to_string()), "{error}");
     }
 }
+
+#[test]
+fn freeze_that_is_not_done_in_time_is_taken_back() {
+    for layout in layouts() {
+        let Some(group) = make(&layout, "freeze_that_is_not_done_in_time", &config()) else {
+            return;
+        };
+        let mut shells: Vec<Process> = (0..4)
+            .map(|_| Process::shell("while :; do :; done"))
+            .collect();
+        for shell in &mut shells {
+            group.0.join(shell.pid()).unwrap();
+            shell.go();
+        }
+        // Whether no time at all is enough is up to the kernel; what must hold is the state after.
+        match group.0.freeze(Duration::ZERO) {
+            Ok(()) => assert!(group.0.is_frozen().unwrap()),
+            Err(error) => {
+                assert_eq!(error.kind(), Kind::TimedOut, "{error}");
+                group.0.thaw(SOON).unwrap();
+                assert!(!group.0.is_frozen().unwrap());
+            }
+        }
+    }
+}
+
+#[test]
+fn thaw_below_a_frozen_group_ends_at_the_deadline_and_says_why() {
+    for layout in layouts() {
+        let above = config();
+        let Some(outer) = make(&layout, "thaw_below_a_frozen_group", &above) else {
+            return;
+        };
+        let below = ns_config::CgroupConfig {
+            parent: above.name.clone(),
+            ..config()
+        };
+        let inner = make(&layout, "thaw_below_a_frozen_group", &below).unwrap();
+        let process = Process::sleeping();
+        inner.0.join(process.pid()).unwrap();
+        outer.0.freeze(SOON).unwrap();
+        let error = inner.0.thaw(Duration::from_millis(20)).unwrap_err();
+        assert_eq!(error.kind(), Kind::TimedOut, "{error}");
+        assert!(error.hint().unwrap().contains("above"), "{error:?}");
+        outer.0.thaw(SOON).unwrap();
+    }
+}
