@@ -15,9 +15,9 @@ use crate::{
 };
 
 /// One hierarchy that the group shall be in, and what must be on there (v2).
-struct Place<'l> {
-    hierarchy: &'l Hierarchy,
-    wanted: Vec<String>,
+pub(crate) struct Place<'l> {
+    pub(crate) hierarchy: &'l Hierarchy,
+    pub(crate) wanted: Vec<String>,
 }
 
 /// The group in all hierarchies that it needs; all of them, or none and an error.
@@ -78,7 +78,7 @@ pub(crate) fn unified_controllers(
 /// Where each needed controller is: v1 when it is mounted there, else v2. The v2 hierarchy is always
 /// used when there is one, because it kills, freezes and reports emptiness best; without it, one v1
 /// hierarchy that can tell who is in the group.
-fn places<'l>(layout: &'l Layout, spec: &CgroupSpec) -> Result<Vec<Place<'l>>> {
+pub(crate) fn places<'l>(layout: &'l Layout, spec: &CgroupSpec) -> Result<Vec<Place<'l>>> {
     let mut hierarchies: Vec<&Hierarchy> = Vec::new();
     for (controller, setting) in Controller::required(spec.config()) {
         let name = controller.legacy_name();
@@ -171,26 +171,32 @@ impl Place<'_> {
     }
 
     fn base(&self, base: Base) -> Result<Dir> {
-        let mount = Dir::open(self.hierarchy.mount_point(), self.hierarchy.version())?;
-        let own = match base {
-            Base::Root | Base::ExistingParent => return Ok(mount),
-            Base::Own => self.hierarchy.own_group(),
-        };
-        let Some(own) = own else {
-            let call = format!(
-                "{:?} does not show the own group",
-                self.hierarchy.mount_point()
+        let Some(names) = self.base_names(base) else {
+            let mount_point = self.hierarchy.mount_point();
+            let call = format!("{mount_point:?} does not show the own group");
+            return Err(
+                Error::new(Kind::Unsupported, "make control group", call).with_hint(
+                    "mount the cgroup file system inside the own cgroup namespace, \
+                 or give an absolute path",
+                ),
             );
-            return Err(Error::new(Kind::Unsupported, "make control group", call).with_hint(
-                "mount the cgroup file system inside the own cgroup namespace, or give an absolute path",
-            ));
         };
-        let names = own.split('/').filter(|name| !name.is_empty());
-        let mut names: Vec<&str> = names.collect();
+        let mount = Dir::open(self.hierarchy.mount_point(), self.hierarchy.version())?;
+        mount.descend(names.into_iter())
+    }
+
+    /// The way from the mount to the base; `None` when the mount does not show it.
+    pub(crate) fn base_names(&self, base: Base) -> Option<Vec<&str>> {
+        let own = match base {
+            Base::Root | Base::ExistingParent => "",
+            Base::Own => self.hierarchy.own_group()?,
+        };
+        let mut names: Vec<&str> = own.split('/').filter(|name| !name.is_empty()).collect();
+        // Members and controllers for the groups below do not go together.
         if !self.wanted.is_empty() {
             names.pop();
         }
-        mount.descend(names.into_iter())
+        Some(names)
     }
 
     fn check_available(&self, base: &Dir) -> Result<()> {

@@ -11,6 +11,7 @@ use crate::{
     dir::Dir,
     error::{Error, Kind, Result},
     group::Member,
+    layout::Version,
     sys,
 };
 
@@ -35,6 +36,24 @@ pub(crate) fn apply(member: &Member, rules: &[DeviceRule]) -> Result<()> {
         true => LegacyRules::from_rules(rules)?.write(&member.dir),
         false => attach(&member.dir, rules),
     }
+}
+
+/// The steps of [`apply`], in words.
+pub(crate) fn explain(
+    version: Version,
+    directory: &str,
+    rules: &[DeviceRule],
+) -> Result<Vec<String>> {
+    if version == Version::V2 {
+        let n_instructions = bpf::compile(rules).len();
+        let (n_rules, path) = (rules.len(), directory);
+        return Ok(vec![format!(
+            "attach a device program of {n_instructions} instructions for {n_rules} rules to {path:?}"
+        )]);
+    }
+    let lines = LegacyRules::from_rules(rules)?.lines();
+    let step = |(file, line)| format!("write \"{directory}/{file}\" {line:?}");
+    Ok(lines.into_iter().map(step).collect())
 }
 
 fn attach(dir: &Dir, rules: &[DeviceRule]) -> Result<()> {

@@ -40,6 +40,7 @@ mod spec;
 mod group;
 
 mod create;
+mod explain;
 mod open;
 
 mod limits;

@@ -90,6 +90,16 @@ impl Write {
         self
     }
 
+    /// As a step of a plan; of several files, the one that newer kernels have.
+    pub(crate) fn explain(&self, directory: &str) -> String {
+        let Choice { file, value } = &self.choices[0];
+        let path = format!("{directory}/{file}");
+        match value {
+            Value::Text(text) => format!("write {path:?} {text:?}"),
+            Value::AfterFirstWord(text) => format!("write {path:?} {text:?} behind what it has"),
+        }
+    }
+
     fn apply(&self, dir: &Dir) -> Result<()> {
         let present = match &self.choices[..] {
             [only] => Some(only),

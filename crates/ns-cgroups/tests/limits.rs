@@ -201,3 +201,36 @@ fn host_without_control_groups_is_refused() {
     assert_eq!(error.kind(), Kind::Unsupported);
     assert!(error.hint().is_some());
 }
+
+#[test]
+fn explained_steps_are_what_is_found_afterwards() {
+    for layout in layouts() {
+        let mut config = config();
+        config.memory.limit_bytes = Some(Limit::Value(64 << 20));
+        config.pids = Some(Limit::Value(9));
+        config.cpu.shares = Some(1024);
+        let steps = ns_cgroups::CgroupSpec::new(&config)
+            .unwrap()
+            .explain(&layout)
+            .unwrap();
+        let Some(group) = make(&layout, "explained_steps", &config) else {
+            return;
+        };
+        let made: Vec<String> = steps
+            .iter()
+            .filter_map(|step| step.strip_prefix("make group \"")?.split('"').next())
+            .map(str::to_owned)
+            .collect();
+        assert_eq!(made, group.0.made_paths());
+        let writes: Vec<&String> = steps
+            .iter()
+            .filter(|step| step.starts_with("write"))
+            .collect();
+        assert_eq!(writes.len(), 3, "{steps:?}");
+        for step in writes {
+            let words: Vec<&str> = step.split('"').collect();
+            let content = std::fs::read_to_string(words[1]).unwrap();
+            assert_eq!(content.trim(), words[3], "{step}");
+        }
+    }
+}
