@@ -209,13 +209,13 @@ fn explained_steps_are_what_is_found_afterwards() {
         config.memory.limit_bytes = Some(Limit::Value(64 << 20));
         config.pids = Some(Limit::Value(9));
         config.cpu.shares = Some(1024);
+        let Some(group) = make(&layout, "explained_steps", &config) else {
+            return;
+        };
         let steps = ns_cgroups::CgroupSpec::new(&config)
             .unwrap()
             .explain(&layout)
             .unwrap();
-        let Some(group) = make(&layout, "explained_steps", &config) else {
-            return;
-        };
         let made: Vec<String> = steps
             .iter()
             .filter_map(|step| step.strip_prefix("make group \"")?.split('"').next())
