@@ -113,6 +113,14 @@ impl Ids {
     }
 }
 
+/// Whether this process may set its groups where it is.
+pub(crate) fn groups_of_caller() -> Result<Groups> {
+    Ok(match effective_capabilities()? & SET_IDS {
+        SET_IDS => Groups::Settable,
+        _ => Groups::Fixed,
+    })
+}
+
 /// One id, and it is ours: the kernel lets the new process map it without any right.
 fn is_own_id(maps: &[IdMap], id: u32) -> bool {
     matches!(maps, [IdMap { host_id, size: 1, .. }] if *host_id == id)

@@ -30,6 +30,7 @@
 mod doctor;
 mod error;
 mod exec;
+mod exec_in;
 mod ids;
 mod join;
 mod process;
@@ -45,6 +46,7 @@ mod user;
 pub use doctor::{Finding, doctor};
 pub use error::{Error, Kind, Result, Stage};
 pub use exec::{CreateCommand, default_create_command, exec};
+pub use exec_in::{Target, exec_in};
 pub use process::{ExitStatus, Process};
 pub use relay::Relay;
 pub use sandbox::Sandbox;

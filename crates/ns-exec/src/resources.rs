@@ -155,7 +155,7 @@ fn plan_network(config: &Config) -> Result<Option<NetworkPlan>> {
     Ok(Some(plan))
 }
 
-fn from_cgroups(stage: Stage, error: &ns_cgroups::Error) -> Error {
+pub(crate) fn from_cgroups(stage: Stage, error: &ns_cgroups::Error) -> Error {
     let kind = match error.kind() {
         ns_cgroups::Kind::AlreadyExists => Kind::AlreadyExists,
         ns_cgroups::Kind::NotFound => Kind::NotFound,

@@ -49,7 +49,7 @@ pub struct Sandbox {
     pub user: Option<UserSpec>,
     /// Host name inside; `sandbox` by default.
     pub hostname: Option<String>,
-    /// Capabilities the command keeps.
+    /// Capabilities the command keeps; [`CapabilitySet::ALL`] stands for all that the caller can give.
     pub capabilities: CapabilitySet,
     /// Resource limits.
     pub rlimits: Vec<Rlimit>,
@@ -111,7 +111,15 @@ impl Sandbox {
             Some(user) if self.rootfs.is_none() && user.has_names() => host_user(user)?,
             Some(user) => user.clone(),
         };
-        self.process(user.clone(), &mut config);
+        let given = match in_user_namespace {
+            // The caller has all of them there.
+            true => self.capabilities,
+            false if self.capabilities == CapabilitySet::ALL => {
+                CapabilitySet::from_bits_known(crate::ids::effective_capabilities()?)
+            }
+            false => self.capabilities,
+        };
+        self.process(user.clone(), given, &mut config);
         if in_user_namespace {
             map_ids(&user, &caller, &mut config);
         }
@@ -140,14 +148,14 @@ impl Sandbox {
         );
     }
 
-    fn process(&self, user: UserSpec, config: &mut Config) {
+    fn process(&self, user: UserSpec, capabilities: CapabilitySet, config: &mut Config) {
         let process = &mut config.process;
         process.user = user;
-        process.capabilities = Capabilities::kept(self.capabilities);
+        process.capabilities = Capabilities::kept(capabilities);
         if process.user.uid() != Some(0) {
             // An ordinary program of an ordinary user keeps its capabilities only as ambient ones.
-            process.capabilities.inheritable = self.capabilities;
-            process.capabilities.ambient = self.capabilities;
+            process.capabilities.inheritable = capabilities;
+            process.capabilities.ambient = capabilities;
         }
         process.rlimits = self.rlimits.clone();
         process.no_new_privileges = true;

@@ -117,7 +117,7 @@ impl Prepared {
             cgroup: resources.cgroup_fd(),
             trace: self.trace,
         };
-        let mut started =
+        let started =
             ns_init::launch(&self.plan, &how).map_err(|error| Error::from_start(&error))?;
         if self.ids.is_awaited() {
             self.ids.write(started.pid())?;
@@ -128,36 +128,36 @@ impl Prepared {
                 .attach(resources, started.pid(), started.pidfd())?;
             go(&started)?;
         }
-        started
-            .wait_ready(&self.plan)
-            .map_err(|error| Error::from_start(&error))?;
-        let op_times = self.op_times(&started)?;
-        let terminal = self.terminal(&mut started)?;
-        let (pid, pidfd) = started
-            .into_process()
-            .map_err(|error| Error::from_start(&error))?;
-        Ok((pid, pidfd, terminal, op_times))
-    }
-
-    fn op_times(&self, started: &Started) -> Result<Vec<(ns_init::Explained, u64)>> {
-        let times = started
-            .op_times_ns(&self.plan)
-            .map_err(|error| Error::from_start(&error))?;
-        Ok(self.plan.explain().into_iter().zip(times).collect())
-    }
-
-    fn terminal(&self, started: &mut Started) -> Result<Option<OwnedFd>> {
-        let received = started.take_descriptors().pop();
-        if self.has_terminal && received.is_none() {
-            let message = "the new process was to send its terminal and did not";
-            return Err(Error::new(Kind::Hostile, Stage::Caller, message));
-        }
-        Ok(received)
+        into_running(started, &self.plan, self.has_terminal)
     }
 }
 
+/// Waits until the command is being executed, and takes the process over.
+pub(crate) fn into_running(
+    mut started: Started,
+    plan: &Plan,
+    has_terminal: bool,
+) -> Result<Running> {
+    started
+        .wait_ready(plan)
+        .map_err(|error| Error::from_start(&error))?;
+    let times = started
+        .op_times_ns(plan)
+        .map_err(|error| Error::from_start(&error))?;
+    let op_times = plan.explain().into_iter().zip(times).collect();
+    let terminal = started.take_descriptors().pop();
+    if has_terminal && terminal.is_none() {
+        let message = "the new process was to send its terminal and did not";
+        return Err(Error::new(Kind::Hostile, Stage::Caller, message));
+    }
+    let (pid, pidfd) = started
+        .into_process()
+        .map_err(|error| Error::from_start(&error))?;
+    Ok((pid, pidfd, terminal, op_times))
+}
+
 /// The parts of a process, before it gets its resources.
-type Running = (
+pub(crate) type Running = (
     i32,
     OwnedFd,
     Option<OwnedFd>,
@@ -165,7 +165,7 @@ type Running = (
 );
 
 /// A child that has died while it waited tells why only when it is asked.
-fn go(started: &Started) -> Result<()> {
+pub(crate) fn go(started: &Started) -> Result<()> {
     match started.go() {
         Err(error) if error.kind() != ns_init::Kind::Gone => Err(Error::from_start(&error)),
         _ => Ok(()),

@@ -45,6 +45,12 @@ pub(crate) fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> nix::Resu
     Errno::result(sent).map(drop)
 }
 
+/// `poll(2)` without waiting: a pidfd is readable once its process has ended, zombie or not.
+pub(crate) fn is_readable(fd: BorrowedFd<'_>) -> nix::Result<bool> {
+    let mut polled = [nix::poll::PollFd::new(fd, nix::poll::PollFlags::POLLIN)];
+    nix::poll::poll(&mut polled, nix::poll::PollTimeout::ZERO).map(|n_ready| n_ready > 0)
+}
+
 /// `ioctl(TIOCGWINSZ)` (`ioctl_tty(2)`).
 pub(crate) fn window_size(terminal: BorrowedFd<'_>) -> nix::Result<WindowSize> {
     let mut size = libc::winsize {

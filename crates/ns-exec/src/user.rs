@@ -10,8 +10,16 @@ const FILE_LIMIT_BYTES: usize = 4 << 20;
 
 /// Resolves the configured user in the container's own `/etc/passwd` and `/etc/group`; numbers are never names.
 pub(crate) fn resolve(config: &Config) -> Result<ResolvedUser> {
-    let passwd = read(config, "/etc/passwd")?;
-    let group = read(config, "/etc/group")?;
+    resolve_in(config, |path| read(config, path))
+}
+
+/// Resolves the configured user in files that `read` finds; missing ones are empty.
+pub(crate) fn resolve_in(
+    config: &Config,
+    read: impl Fn(&str) -> Result<Vec<u8>>,
+) -> Result<ResolvedUser> {
+    let passwd = read("/etc/passwd")?;
+    let group = read("/etc/group")?;
     config.process.user.resolve(&passwd, &group).map_err(|error| {
         let kind = match error.kind() {
             ns_config::Kind::NotFound => Kind::NotFound,
@@ -59,6 +67,11 @@ fn read_below(directory: &str, path: &str) -> Result<Vec<u8>> {
         Err(error) if error.kind() == ns_mount::Kind::NotFound => return Ok(Vec::new()),
         root => root.map_err(|error| Error::from_mount(&error))?,
     };
+    read_in(&root, path)
+}
+
+/// A file below a root, which may be hostile; empty when it is not there.
+pub(crate) fn read_in(root: &Root, path: &str) -> Result<Vec<u8>> {
     let file = root
         .read_file(path, FILE_LIMIT_BYTES)
         .map_err(|error| Error::from_mount(&error))?;

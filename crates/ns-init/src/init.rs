@@ -46,8 +46,7 @@ pub fn protect(config: &Config, plan: &mut PlanBuilder) -> Result<()> {
 }
 
 /// Plans the life of the first process of a container after [`protect`], in this order: session, the caller's
-/// `inside` (root file system, kernel settings), names, loopback, security labels, streams, terminal, limits,
-/// [`finalize_namespace`], and the command.
+/// `inside` (root file system, kernel settings), names, loopback, [`finalize_setns`].
 ///
 /// What must be private is checked by [`Config::validate`]: a host name without a UTS namespace of its own, or
 /// mounts without a mount namespace, never get here.
@@ -56,7 +55,7 @@ pub fn protect(config: &Config, plan: &mut PlanBuilder) -> Result<()> {
 /// Those of the configured settings, in the process's user namespace.
 ///
 /// # Errors
-/// Those of `inside`, and [`finalize_namespace`] and [`execute`].
+/// Those of `inside`, and [`finalize_setns`].
 pub fn init<E: From<crate::Error>>(
     init: &Init<'_>,
     plan: &mut PlanBuilder,
@@ -74,6 +73,17 @@ pub fn init<E: From<crate::Error>>(
     if config.namespaces.creates(NamespaceKind::Network) {
         plan.push("bring up the loopback device", Op::BringUpLoopback);
     }
+    finalize_setns(init, inside, plan)?;
+    Ok(())
+}
+
+/// Plans what a process does once it is in all of its namespaces, made or joined: security labels, streams, terminal,
+/// limits, [`finalize_namespace`], and the command.
+///
+/// # Errors
+/// As [`finalize_namespace`] and [`execute`].
+pub fn finalize_setns(init: &Init<'_>, inside: Inside, plan: &mut PlanBuilder) -> Result<()> {
+    let config = init.config;
     if let Some(procfs) = inside.procfs {
         security_labels(config, procfs, plan)?;
     }
@@ -81,8 +91,7 @@ pub fn init<E: From<crate::Error>>(
     let first_closed = descriptors(init.descriptors, inside.terminal, plan);
     resource_limits(config, plan);
     finalize_namespace(config, init.user, init.groups, first_closed, plan)?;
-    execute(config, init.command, plan)?;
-    Ok(())
+    execute(config, init.command, plan)
 }
 
 /// ORDER: before the process becomes undumpable, after which its files in `/proc` belong to root.

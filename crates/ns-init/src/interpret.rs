@@ -520,6 +520,9 @@ impl Machine<'_> {
     // ---- terminals
 
     fn open_terminal(&mut self, devpts: Slot, primary: Slot, peer: Slot) -> Outcome<()> {
+        if sys::filesystem_magic(self.slot(devpts)).at(Call::Fstatfs)? != DEVPTS_SUPER_MAGIC {
+            return refuse(Call::CheckIdentity);
+        }
         let flags = sys::O_RDWR | sys::O_NOCTTY;
         let beneath = sys::RESOLVE_BENEATH | sys::RESOLVE_NO_SYMLINKS;
         let primary_fd =
@@ -572,6 +575,7 @@ impl Machine<'_> {
 
 /// `linux/magic.h`.
 const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+const DEVPTS_SUPER_MAGIC: u64 = 0x1cd1;
 
 const NO_FAILURE: Failure = Failure {
     op: 0,

@@ -33,14 +33,14 @@ mod window;
 pub use apply::apply;
 pub use error::{Error, Kind, Result, errno_text};
 pub use explain::Explained;
-pub use init::{Init, Inside, init, protect, security_labels};
+pub use init::{Init, Inside, finalize_setns, init, protect, security_labels};
 #[cfg(feature = "stub")]
 pub use launch::{IdMapping, Launch, Started, launch};
 pub use op::{Bytes, Call, Create, Depth, Failure, Missing, Op, Opening, Slot, Strings, Text};
 pub use plan::{Plan, PlanBuilder};
 pub use process::{
-    Command, Groups, execute, finalize_namespace, finalize_setns, load_container_environment,
-    resource_limits, restore_parent_death_signal, setup_user,
+    Command, Groups, execute, finalize_namespace, load_container_environment, resource_limits,
+    restore_parent_death_signal, setup_user,
 };
 #[cfg(feature = "stub")]
 pub use sealed::STUB_BYTES;

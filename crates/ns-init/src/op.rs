@@ -256,7 +256,7 @@ pub enum Op {
     ChangeDirectory { path: Text },
 
     // ---- terminals
-    /// Opens `ptmx` of a devpts mount, unlocks it, opens the peer by `TIOCGPTPEER`, sets the window size
+    /// Checks that the slot is on a devpts, opens its `ptmx`, unlocks it, opens the peer by `TIOCGPTPEER`, sets the window size
     /// (0 by 0 leaves it) and the owner.
     OpenTerminal {
         devpts: Slot,

@@ -169,25 +169,6 @@ pub fn finalize_namespace(
     Ok(())
 }
 
-/// Plans what a process does that has joined a running container's namespaces: limits, labels,
-/// [`finalize_namespace`], and the command.
-///
-/// `procfs` is a private procfs for the security labels; it is needed only when one is configured.
-///
-/// # Errors
-/// As [`finalize_namespace`] and [`execute`].
-pub fn finalize_setns(
-    config: &Config,
-    user: &ResolvedUser,
-    groups: Groups,
-    command: &Command,
-    plan: &mut PlanBuilder,
-) -> Result<()> {
-    resource_limits(config, plan);
-    finalize_namespace(config, user, groups, 3, plan)?;
-    execute(config, command, plan)
-}
-
 /// Plans the resource limits.
 pub fn resource_limits(config: &Config, plan: &mut PlanBuilder) {
     for limit in &config.process.rlimits {

@@ -117,7 +117,7 @@ pub(crate) struct SandboxFlags {
     /// Host name inside [default: sandbox].
     #[arg(long, value_name = "NAME")]
     pub(crate) hostname: Option<String>,
-    /// Keep a capability; ALL keeps all.
+    /// Keep a capability; ALL keeps all that nsrun itself has.
     #[arg(long, value_name = "CAP", value_parser = capability)]
     pub(crate) cap_add: Vec<Capabilities>,
     /// Drop a capability that --cap-add ALL would keep.
