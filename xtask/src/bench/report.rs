@@ -153,12 +153,13 @@ fn advice(contender: &Contender) -> String {
         .first()
         .and_then(|word| word.to_str())
         .unwrap_or_default();
+    let name = program.rsplit('/').next().unwrap_or_default();
     let peer = debian::PEERS
         .iter()
-        .find(|peer| peer.file.ends_with(&format!("/{program}")));
+        .find(|peer| peer.file.ends_with(&format!("/{name}")));
     match peer {
         Some(peer) if !peer.is_met() => format!("; to get it: apt-get install {}", peer.package),
-        Some(_) if program == "crun" => "; it refuses hosts that have v1 and v2: --view v1".into(),
+        Some(_) if name == "crun" => "; it refuses hosts that have v1 and v2: --view v1".into(),
         _ => String::new(),
     }
 }
