@@ -179,16 +179,6 @@ fn run_helper(path: &str, pid: i32, arguments: &[String]) -> Result<()> {
 
 /// The effective set of this thread.
 pub(crate) fn effective_capabilities() -> Result<u64> {
-    let status = fs::read_to_string("/proc/thread-self/status").map_err(|error| {
-        Error::from_io(Stage::Caller, "open(\"/proc/thread-self/status\")", &error)
-    })?;
-    let set = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    set.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
-        .ok_or_else(|| {
-            Error::new(
-                Kind::Kernel,
-                Stage::Caller,
-                "/proc/thread-self/status has no CapEff line",
-            )
-        })
+    let (_, effective) = ns_init::own_capabilities()?;
+    Ok(effective)
 }

@@ -53,3 +53,14 @@ fn needs_caller(op: &Op) -> bool {
         Op::Fork | Op::AwaitGo | Op::SendDescriptor { .. } | Op::Execute { .. }
     )
 }
+
+/// The permitted and effective capabilities of this thread, bit N being capability N (`capget(2)`).
+///
+/// # Errors
+/// | kind | errno | when |
+/// |---|---|---|
+/// | `Unsupported` | ENOSYS | an outer seccomp filter blocks `capget` |
+pub fn own_capabilities() -> Result<(u64, u64)> {
+    crate::sys::capget()
+        .map_err(|errno| Error::from_errno("read the own capabilities", "capget", errno.0))
+}

@@ -30,7 +30,7 @@ mod sys;
 #[cfg(feature = "stub")]
 mod window;
 
-pub use apply::apply;
+pub use apply::{apply, own_capabilities};
 pub use error::{Error, Kind, Result, errno_text};
 pub use explain::Explained;
 pub use init::{Init, Inside, finalize_setns, init, protect, security_labels};

@@ -440,8 +440,8 @@ pub(crate) fn capset(effective: u64, permitted: u64, inheritable: u64) -> Result
     }
 }
 
-/// `capget(2)` of this thread: the permitted set.
-pub(crate) fn permitted_capabilities() -> Result<u64> {
+/// `capget(2)` of this thread: the permitted and the effective set.
+pub(crate) fn capget() -> Result<(u64, u64)> {
     let header: [u32; 2] = [0x2008_0522, 0];
     let mut data = [0_u32; 6];
     // SAFETY: asks: a header and two writable data structs of three words each. Given: arrays of that
@@ -452,8 +452,19 @@ pub(crate) fn permitted_capabilities() -> Result<u64> {
             &[header.as_ptr() as usize, data.as_mut_ptr() as usize],
         )?
     };
-    let [_, low, _, _, high, _] = data;
-    Ok(u64::from(low) | u64::from(high) << 32)
+    let [
+        effective_low,
+        permitted_low,
+        _,
+        effective_high,
+        permitted_high,
+        _,
+    ] = data;
+    let join = |low, high| u64::from(low) | u64::from(high) << 32;
+    Ok((
+        join(permitted_low, permitted_high),
+        join(effective_low, effective_high),
+    ))
 }
 
 /// `seccomp(SECCOMP_SET_MODE_FILTER)` with instructions of 8 bytes each.

@@ -126,7 +126,7 @@ fn keep_capabilities(ids: &IdMapping) -> Result<(), (Call, Errno)> {
     if *ids == IdMapping::None {
         return Ok(());
     }
-    let held = sys::permitted_capabilities().map_err(|errno| (Call::Capset, errno))?;
+    let (held, _) = sys::capget().map_err(|errno| (Call::Capset, errno))?;
     sys::capset(held, held, held).map_err(|errno| (Call::Capset, errno))?;
     for capability in 0..64 {
         if held >> capability & 1 == 1 {
