@@ -1,14 +1,17 @@
 //! The begin and the end of a test.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::busybox::Busybox;
 use crate::census::{Census, reap_orphans};
-use crate::nsrun::{self, Invocation};
+use crate::container_json::{container_json, map_own_ids, write_json};
+use crate::nsrun::{self, Invocation, Output};
 
 /// Owns nothing and has no account.
 pub const PLAIN_ID: u32 = 65_533;
@@ -187,7 +190,6 @@ impl Test {
     }
 
     /// Makes a file in the test's own directory, which everybody can read.
-    #[must_use]
     pub fn write(&self, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path().join(name);
         std::fs::write(&path, contents).expect("write a file");
@@ -208,18 +210,86 @@ impl Test {
 
     /// `nsrun` with these arguments, and with the rights of the test.
     pub fn nsrun<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Invocation {
-        let program = self.reachable_nsrun();
-        let mut invocation = match (self.rights, nix::unistd::geteuid().is_root()) {
-            (Rights::Plain, true) => {
-                let id = PLAIN_ID.to_string();
-                Invocation::new(Path::new(SETPRIV))
-                    .args(["--reuid", &id, "--regid", &id, "--clear-groups", "--"])
-                    .args([program])
-            }
-            _ => Invocation::new(&program),
+        self.nsrun_under(&[], arguments)
+    }
+
+    /// The same, executed by a program such as `["prlimit", "--nproc=0"]` or `["sh", "-c", "exec \"$@\" <&-", "sh"]`.
+    pub fn nsrun_under<S: AsRef<OsStr>>(
+        &self,
+        wrapper: &[&str],
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Invocation {
+        let id = PLAIN_ID.to_string();
+        let mut words: Vec<OsString> = match (self.rights, nix::unistd::geteuid().is_root()) {
+            (Rights::Plain, true) => [
+                SETPRIV,
+                "--reuid",
+                &id,
+                "--regid",
+                &id,
+                "--clear-groups",
+                "--",
+            ]
+            .map(OsString::from)
+            .to_vec(),
+            _ => Vec::new(),
         };
-        invocation = invocation.args(arguments).current_dir(self.path());
-        invocation.env("TMPDIR", self.temporary())
+        words.extend(wrapper.iter().map(OsString::from));
+        words.push(self.reachable_nsrun().into_os_string());
+        let invocation = Invocation::new(Path::new(&words[0]))
+            .args(&words[1..])
+            .args(arguments);
+        invocation
+            .current_dir(self.path())
+            .env("TMPDIR", self.temporary())
+    }
+
+    /// Runs a shell script in `nsrun sandbox` with these flags.
+    #[must_use]
+    pub fn sandbox(&self, flags: &[&str], script: &str) -> Output {
+        self.sandbox_invocation(flags, script).run()
+    }
+
+    /// The same, not run yet.
+    pub fn sandbox_invocation(&self, flags: &[&str], script: &str) -> Invocation {
+        self.nsrun(
+            ["sandbox"]
+                .iter()
+                .chain(flags)
+                .chain(&["--", "sh", "-c", script]),
+        )
+    }
+
+    /// Runs a shell script in `nsrun run` with this configuration.
+    #[must_use]
+    pub fn run_config(&self, config: &Value, script: &str) -> Output {
+        let path = write_json(self.path(), config);
+        self.nsrun(["run", "--config"])
+            .args([path])
+            .args(["--", "sh", "-c", script])
+            .run()
+    }
+
+    /// The template of the original tests for these rights; see [`container_json`].
+    #[must_use]
+    pub fn container_json(&self, rootfs: &Path) -> Value {
+        let mut config = container_json(rootfs);
+        if !self.is_root() {
+            map_own_ids(&mut config, self.ids());
+        }
+        config
+    }
+
+    /// A busybox root file system in the test's own directory, for a test that [needs](crate::needs) none by name.
+    #[must_use]
+    pub fn busybox(&self) -> Option<Busybox> {
+        match Need::busybox.reason() {
+            None => Some(Busybox::new(&self.path().join("rootfs"))),
+            Some(reason) => {
+                self.skip(&reason);
+                None
+            }
+        }
     }
 
     /// Says that the test cannot go on here, and why; the caller then returns.

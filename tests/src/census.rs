@@ -88,6 +88,23 @@ pub fn reap_orphans() {
     }
 }
 
+/// Waits until everything that was orphaned to us has ended, and reaps it.
+pub fn wait_for_orphans() {
+    for _ in 0..PATIENCE_MS / STEP_MS {
+        reap_orphans();
+        let held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_left = processes()
+            .iter()
+            .any(|process| process.parent == own_pid() && !held.contains(&process.pid));
+        drop(held);
+        if !is_left {
+            return;
+        }
+        pause(STEP_MS);
+    }
+    panic!("still there: {:?}", descendants());
+}
+
 /// Pids that are waited for elsewhere.
 pub(crate) static HELD: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
 
@@ -96,19 +113,29 @@ fn pause(milliseconds: u16) {
     let _elapsed = poll(&mut [], PollTimeout::from(milliseconds));
 }
 
-/// `3 -> /dev/null`, without the one that lists.
+/// `3 -> /dev/null`, without the one that lists and the one sealed stub that ns-exec makes once per process.
 fn descriptors() -> BTreeSet<String> {
+    const STUB: &str = "/memfd:ns-init (deleted)";
     let listing = fs::read_dir("/proc/self/fd").expect("/proc/self/fd");
     let own = std::process::id().to_string();
-    listing
-        .filter_map(|entry| {
-            let entry = entry.ok()?;
-            let target = fs::read_link(entry.path()).ok()?;
-            let is_listing = target.ends_with(format!("{own}/fd"));
-            (!is_listing)
-                .then(|| format!("{} -> {}", entry.file_name().display(), target.display()))
-        })
-        .collect()
+    let mut found = BTreeSet::new();
+    let mut n_stubs = 0;
+    for entry in listing.filter_map(Result::ok) {
+        let Ok(target) = fs::read_link(entry.path()) else {
+            continue;
+        };
+        n_stubs += usize::from(target == Path::new(STUB));
+        let is_known =
+            target.ends_with(format!("{own}/fd")) || (target == Path::new(STUB) && n_stubs == 1);
+        if !is_known {
+            found.insert(format!(
+                "{} -> {}",
+                entry.file_name().display(),
+                target.display()
+            ));
+        }
+    }
+    found
 }
 
 /// Our descendants, zombies too; orphans come to us because we are a subreaper.

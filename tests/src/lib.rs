@@ -21,14 +21,14 @@ mod pty;
 pub use begin::{Need, PLAIN_ID, Rights, Test, in_variant};
 pub use busybox::Busybox;
 pub use canary::Canary;
-pub use census::{Census, reap_orphans};
+pub use census::{Census, reap_orphans, wait_for_orphans};
 pub use container_json::{container_json, map_own_ids, write_json};
 pub use nsrun::{Invocation, Output, Running, path as nsrun_path};
 pub use pty::Pty;
 
 /// Begins a test with what it needs, or skips it loudly and returns from the calling function.
 ///
-/// Needs: `root`; `plain` (a plain user, to run `nsrun` as); `user_namespace`; `busybox`.
+/// Needs: `root`; `plain` (a plain user, to run `nsrun` as); `user_namespace`; `busybox`; `cgroup`.
 ///
 /// # Examples
 /// ```

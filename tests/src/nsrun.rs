@@ -183,6 +183,19 @@ pub struct Output {
 }
 
 impl Output {
+    /// As [`assert_error`](Self::assert_error) where the words may stand on any line, as errors of the command line and of reading JSON do.
+    #[track_caller]
+    pub fn assert_refusal(&self, words: &[&str]) {
+        assert_eq!((self.code, self.stdout.as_str()), (125, ""), "{self:#?}");
+        for word in words {
+            assert!(
+                self.stderr.contains(word),
+                "{word:?} is not in the error {:?}",
+                self.stderr
+            );
+        }
+    }
+
     /// The standard output without the last line break, of a program that has gone well.
     #[must_use]
     #[track_caller]
