@@ -58,15 +58,19 @@ pub struct ContainerState {
     pub id: String,
     /// `/proc/sys/kernel/random/boot_id`; after another boot nothing of the container is left.
     pub boot_id: String,
-    /// Process id of the command, on the host.
+    /// Process id of the command, on the host; while creating, of the process that is to become it, or, before there
+    /// is one, of the one that creates.
     pub init_pid: u32,
     /// When that process started, in clock ticks since boot.
     pub init_start_ticks: u64,
-    /// Inode number of each namespace that the command is in, by OCI name.
+    /// Inode number of each namespace that the command is in, by OCI name; empty while creating.
     pub namespace_inodes: BTreeMap<String, u64>,
     /// Directory of the control group, by controller; `""` is the cgroup v2 hierarchy.
     #[serde(default)]
     pub cgroup_paths: BTreeMap<String, String>,
+    /// Which directories of the group, and above it, were made for it, top first; no other is ever removed.
+    #[serde(default)]
+    pub made_cgroup_paths: Vec<String>,
     /// Host ends of the interfaces that were made.
     #[serde(default)]
     pub host_interfaces: Vec<String>,
@@ -241,6 +245,7 @@ mod tests {
             init_start_ticks: 123_456,
             namespace_inodes: [("pid".to_owned(), 4_026_531_836)].into(),
             cgroup_paths: [("memory".to_owned(), "/sys/fs/cgroup/memory/box".to_owned())].into(),
+            made_cgroup_paths: vec!["/sys/fs/cgroup/memory/box".to_owned()],
             host_interfaces: vec!["veth1234567".to_owned()],
             phase: Phase::Running,
             config: Config::default(),

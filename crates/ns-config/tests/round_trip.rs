@@ -420,6 +420,7 @@ proptest! {
             init_start_ticks: 1,
             namespace_inodes: BTreeMap::new(),
             cgroup_paths: BTreeMap::new(),
+            made_cgroup_paths: Vec::new(),
             host_interfaces: Vec::new(),
             phase: Phase::Running,
             config,

@@ -4,6 +4,7 @@ use std::fs::{metadata, read_to_string};
 
 use ns_config::{Config, IdMap, NamespaceKind, Rootfs};
 
+use crate::error::{Error, Kind, Result, Stage};
 use crate::start::{Start, Stream};
 
 /// One thing that was looked at.
@@ -31,6 +32,22 @@ pub fn doctor() -> Vec<Finding> {
     findings.push(control_groups());
     findings.push(rcu());
     findings
+}
+
+/// Refuses to work for a caller with fewer rights: no program that uses this crate is meant to be setuid, setgid, or to
+/// have file capabilities (K8).
+///
+/// # Errors
+/// | kind | when |
+/// |---|---|
+/// | `Denied` | this program was executed with rights that its caller does not have |
+pub fn refuse_gained_rights() -> Result<()> {
+    if !crate::sys::has_gained_rights() {
+        return Ok(());
+    }
+    let message = "this program is setuid, setgid or has file capabilities, and would act for its caller with them";
+    Err(Error::new(Kind::Denied, Stage::Configuration, message)
+        .with_hint("take them away (chmod ug-s, setcap -r); without root a user namespace is used"))
 }
 
 fn kernel() -> Finding {
@@ -78,7 +95,7 @@ fn namespace(kind: NamespaceKind) -> Finding {
             let ended = process.signal(9).and_then(|()| process.wait());
             (true, format!("{ended:?}"), None)
         }
-        Err(error) if error.stage() == crate::Stage::Command => (true, "works".to_owned(), None),
+        Err(error) if error.stage() == Stage::Command => (true, "works".to_owned(), None),
         Err(error) => (false, error.to_string(), error.hint().map(str::to_owned)),
     };
     Finding {

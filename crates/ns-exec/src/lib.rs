@@ -31,6 +31,7 @@ mod doctor;
 mod error;
 mod exec;
 mod exec_in;
+mod identity;
 mod ids;
 mod join;
 mod process;
@@ -39,19 +40,22 @@ mod resources;
 mod sandbox;
 mod sequence;
 mod start;
+mod state_dir;
 mod sys;
 mod terminal;
 mod user;
 
-pub use doctor::{Finding, doctor};
+pub use doctor::{Finding, doctor, refuse_gained_rights};
 pub use error::{Error, Kind, Result, Stage};
 pub use exec::{CreateCommand, default_create_command, exec};
 pub use exec_in::{Target, exec_in};
+pub use identity::ProcessIdentity;
 pub use process::{ExitStatus, Process};
 pub use relay::Relay;
 pub use sandbox::Sandbox;
 pub use sequence::Prepared;
 pub use start::{Start, Stream};
+pub use state_dir::StateDir;
 pub use terminal::{HostTerminal, WindowSize};
 
 /// `get_namespace_flags` of the seed: the `CLONE_NEW*` bits of the namespaces that are made.

@@ -29,6 +29,22 @@ pub(crate) fn namespace_type(file: &File) -> nix::Result<u64> {
     Errno::result(kind).map(|kind| u64::from(kind.cast_unsigned()))
 }
 
+/// `getauxval(AT_SECURE)`: whether this program was executed with rights that its caller does not have.
+pub(crate) fn has_gained_rights() -> bool {
+    // SAFETY: asks: a number. Given: AT_SECURE. Memory: the C library reads its own copy of the auxiliary vector.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
+/// `pidfd_open(2)`.
+pub(crate) fn pidfd_open(pid: i32) -> nix::Result<OwnedFd> {
+    let no_flags = 0;
+    // SAFETY: asks: numbers only. Given: the call takes no address; a number without a process is ESRCH.
+    let opened = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, no_flags) };
+    let opened = RawFd::try_from(Errno::result(opened)?).map_err(|_| Errno::EBADF)?;
+    // SAFETY: asks: an open descriptor that nothing else owns. Given: the call above has just made it.
+    Ok(unsafe { OwnedFd::from_raw_fd(opened) })
+}
+
 /// `pidfd_send_signal(2)`.
 pub(crate) fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> nix::Result<()> {
     let (pidfd, no_info, no_flags) = (pidfd.as_raw_fd(), std::ptr::null::<libc::siginfo_t>(), 0);

@@ -145,6 +145,23 @@ fn parts(plan: &Plan, op: &Op) -> (&'static str, String) {
                 slot(out)
             ),
         ),
+        Op::OpenDirectory { out, parent, name } => (
+            "openat2",
+            format!(
+                "{}, {}, RESOLVE_NO_SYMLINKS -> {}",
+                slot(parent),
+                text(name),
+                slot(out)
+            ),
+        ),
+        Op::CheckMounted {
+            parent,
+            name,
+            mount,
+        } => (
+            "check",
+            format!("{} in {} is {}", text(name), slot(parent), slot(mount)),
+        ),
         Op::CheckDevice {
             slot: checked,
             major,

@@ -159,6 +159,15 @@ impl Machine<'_> {
                 create,
                 missing,
             } => return self.open_in_root(out, root, path, create, missing),
+            Op::OpenDirectory { out, parent, name } => {
+                let directory = open_directory(self.slot(parent), self.text(name)?)?;
+                self.set_slot(out, directory)?;
+            }
+            Op::CheckMounted {
+                parent,
+                name,
+                mount,
+            } => check_mounted(self.slot(parent), self.text(name)?, self.slot(mount))?,
             Op::CheckDevice { slot, major, minor } => {
                 check_device(self.slot(slot), major, minor)?;
             }
@@ -626,6 +635,22 @@ fn check_device(number: i32, major: u32, minor: u32) -> Outcome<()> {
     check_type(number, sys::S_IFCHR)?;
     let stat = sys::statx(number).at(Call::Statx)?;
     if (stat.rdev_major, stat.rdev_minor) == (major, minor) {
+        return Ok(());
+    }
+    refuse(Call::CheckIdentity)
+}
+
+fn open_directory(parent: i32, name: &CStr) -> Outcome<i32> {
+    let flags = sys::O_PATH | sys::O_DIRECTORY | sys::O_NOFOLLOW;
+    let resolve = sys::RESOLVE_BENEATH | sys::RESOLVE_NO_SYMLINKS;
+    sys::openat2(parent, name, flags, 0, resolve).at(Call::Openat2)
+}
+
+fn check_mounted(parent: i32, name: &CStr, mount: i32) -> Outcome<()> {
+    let found = open_directory(parent, name)?;
+    let found_stat = sys::statx(found).at(Call::Statx);
+    sys::close(found);
+    if found_stat?.mount_id == sys::statx(mount).at(Call::Statx)?.mount_id {
         return Ok(());
     }
     refuse(Call::CheckIdentity)

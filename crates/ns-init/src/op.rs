@@ -168,6 +168,14 @@ pub enum Op {
         create: Create,
         missing: Missing,
     },
+    /// `openat2(2)` of one name that must be a directory and no link, `O_PATH`.
+    OpenDirectory { out: Slot, parent: Slot, name: Text },
+    /// Checks by `statx(2)` that what is mounted on a name, which must be no link, is the mount in the slot.
+    CheckMounted {
+        parent: Slot,
+        name: Text,
+        mount: Slot,
+    },
     /// Checks that a descriptor is the character device with these numbers.
     CheckDevice { slot: Slot, major: u32, minor: u32 },
     /// Checks by `fstatfs(2)` that a descriptor is not on a procfs.

@@ -115,10 +115,13 @@ pub(crate) struct Statx {
     times: [u64; 8],
     pub(crate) rdev_major: u32,
     pub(crate) rdev_minor: u32,
-    rest: [u64; 15],
+    dev: [u32; 2],
+    pub(crate) mount_id: u64,
+    rest: [u64; 13],
 }
 const _: () = assert!(size_of::<Statx>() == 256);
 const _: () = assert!(core::mem::offset_of!(Statx, rdev_major) == 128);
+const _: () = assert!(core::mem::offset_of!(Statx, mount_id) == 144);
 
 /// `struct sock_fprog` of `seccomp(2)`.
 #[repr(C)]
@@ -363,14 +366,15 @@ pub(crate) fn symlinkat(target: &CStr, directory: i32, name: &CStr) -> Result<us
     }
 }
 
-/// `statx(2)` of what the descriptor names: type, mode, device numbers.
+/// `statx(2)` of what the descriptor names: type, mode, device numbers, mount.
 pub(crate) fn statx(number: i32) -> Result<Statx> {
     let mut stat = core::mem::MaybeUninit::<Statx>::zeroed();
     let arguments = [
         fd(number),
         c"".as_ptr() as usize,
         AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW,
-        0x3,
+        // STATX_TYPE | STATX_MODE | STATX_MNT_ID, KERNEL(5.8).
+        0x1003,
         stat.as_mut_ptr() as usize,
     ];
     // SAFETY: asks: a path and 256 writable bytes. Given: a constant and a local of that asserted size.

@@ -53,8 +53,7 @@ pub(crate) fn plan(
             Some(path) => match parents.get(path) {
                 Some(parent) => *parent,
                 None => {
-                    tree.guard(destination, plan)?;
-                    let parent = open_in(tree.root, path, Create::Directory(0o755), plan)?;
+                    let parent = tree.directory(path, plan)?;
                     parents.insert(path.to_owned(), parent);
                     parent
                 }

@@ -61,13 +61,14 @@ pub(crate) fn plan_read_only(paths: &[Listed], tree: &Tree, plan: &mut PlanBuild
 
 fn open_or_skip(listed: &Listed, tree: &Tree, plan: &mut PlanBuilder) -> Result<(Slot, usize)> {
     let out = plan.slot(listed.destination.as_str());
-    let path = plan.text(listed.destination.as_str()).planning()?;
+    let (root, path) = tree.locate_existing(listed.destination.as_str());
+    let path = plan.text(path).planning()?;
     let opened_at = plan.n_ops();
     plan.push(
         "open the place inside the root",
         Op::OpenInRoot {
             out,
-            root: tree.root,
+            root,
             path,
             create: Create::Nothing,
             missing: Missing::Skip(1),

@@ -263,10 +263,7 @@ fn plan_symlink(
 ) -> Result<()> {
     let parent = match destination.parent() {
         None => tree.root,
-        Some(parent) => {
-            tree.guard(destination, plan)?;
-            open_in(tree.root, parent, Create::Directory(0o755), plan)?
-        }
+        Some(parent) => tree.directory(parent, plan)?,
     };
     let name = plan.text(destination.name()).planning()?;
     let target = plan.text(target).planning()?;
@@ -278,9 +275,7 @@ fn plan_symlink(
             target,
         },
     );
-    if parent != tree.root {
-        tree.release(parent, plan);
-    }
+    tree.release(parent, plan);
     Ok(())
 }
 

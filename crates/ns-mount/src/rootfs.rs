@@ -260,6 +260,7 @@ impl<'a> RootfsPlanner<'a> {
     /// | `Limit` | the plan would exceed 4 GiB |
     pub fn enter(&mut self, plan: &mut PlanBuilder) -> Result<()> {
         let root = self.tree.root;
+        self.tree.check_held(plan)?;
         plan.at(self.pointer(Setting::RootEntry));
         match self.config.root_entry {
             RootEntry::Pivot => {

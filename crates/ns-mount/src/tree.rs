@@ -19,7 +19,8 @@ pub(crate) struct Tree {
     pub(crate) dev: Option<Slot>,
     pub(crate) devpts: Option<Slot>,
     pub(crate) choices: Choices,
-    guarded: Vec<String>,
+    /// Directories of the root that are held by descriptor, or the mounts that were attached there since.
+    held: Vec<Held>,
     closes_early: bool,
 }
 
@@ -87,6 +88,13 @@ fn layout_nodes(devices: &[Device]) -> Vec<Device> {
     nodes
 }
 
+/// A directory of the root that is never looked up a second time.
+struct Held {
+    name: String,
+    slot: Slot,
+    mounted: bool,
+}
+
 /// The group that owns terminals on every distribution.
 pub(crate) const TTY_GROUP: u32 = 5;
 
@@ -99,21 +107,28 @@ impl Tree {
             dev: None,
             devpts: None,
             choices,
-            guarded: Vec::new(),
+            held: Vec::new(),
             closes_early: n_objects > CLOSE_ABOVE,
         }
     }
 
-    /// Makes sure that `/proc`, `/sys` and `/dev` are directories of the root before anything goes there: a link
-    /// in an image would put the mount elsewhere and leave the place itself open.
-    pub(crate) fn guard(
+    /// Where to look a path up: `/proc`, `/sys` and `/dev` are opened once, as directories and never as links, and then
+    /// only the descriptor is used, or that of the mount that was attached there. A link in an image, or a directory
+    /// that somebody exchanges meanwhile, would put the mount elsewhere and leave the place itself open.
+    ///
+    /// Gives the directory to start from and the path below it; an empty path is the directory itself.
+    pub(crate) fn locate<'d>(
         &mut self,
-        destination: &Destination,
+        path: &'d str,
         plan: &mut PlanBuilder,
-    ) -> Result<()> {
-        let first = destination.first();
-        if !GUARDED.contains(&first) || self.guarded.iter().any(|name| name == first) {
-            return Ok(());
+    ) -> Result<(Slot, &'d str)> {
+        let below = path.trim_start_matches('/');
+        let (first, rest) = below.split_once('/').unwrap_or((below, ""));
+        if !GUARDED.contains(&first) {
+            return Ok((self.root, path));
+        }
+        if let Some(slot) = self.held_slot(first) {
+            return Ok((slot, rest));
         }
         let name = plan.text(first).planning()?;
         let (parent, mode) = (self.root, 0o755);
@@ -121,8 +136,42 @@ impl Tree {
             "make sure that it is a directory and no link",
             Op::MakeDirectory { parent, name, mode },
         );
-        self.guarded.push(first.to_owned());
-        Ok(())
+        let slot = plan.slot(format!("/{first}"));
+        let out = slot;
+        plan.push(
+            "hold the directory",
+            Op::OpenDirectory { out, parent, name },
+        );
+        let mounted = false;
+        self.held.push(Held {
+            name: first.to_owned(),
+            slot,
+            mounted,
+        });
+        Ok((slot, rest))
+    }
+
+    /// Where to look a path up without making anything.
+    pub(crate) fn locate_existing<'d>(&self, path: &'d str) -> (Slot, &'d str) {
+        let below = path.trim_start_matches('/');
+        let (first, rest) = below.split_once('/').unwrap_or((below, ""));
+        match self.held_slot(first) {
+            Some(slot) => (slot, if rest.is_empty() { "." } else { rest }),
+            None => (self.root, path),
+        }
+    }
+
+    fn held_slot(&self, name: &str) -> Option<Slot> {
+        let held = self.held.iter().find(|held| held.name == name);
+        held.map(|held| held.slot)
+    }
+
+    /// Opens a directory inside the root, making what is missing.
+    pub(crate) fn directory(&mut self, path: &str, plan: &mut PlanBuilder) -> Result<Slot> {
+        match self.locate(path, plan)? {
+            (directory, "") => Ok(directory),
+            (directory, path) => open_in(directory, path, Create::Directory(0o755), plan),
+        }
     }
 
     /// Opens the place inside the root, making what is missing.
@@ -132,15 +181,15 @@ impl Tree {
         create: Create,
         plan: &mut PlanBuilder,
     ) -> Result<Slot> {
-        self.guard(destination, plan)?;
-        let slot = open_in(self.root, destination.as_str(), create, plan)?;
-        if destination.as_str() != "/proc" {
-            // A link of the image may lead into /proc, whatever the name says (CVE-2019-16884).
-            plan.push(
-                "check that it is outside /proc",
-                Op::CheckOutsideProc { slot },
-            );
-        }
+        let slot = match self.locate(destination.as_str(), plan)? {
+            (directory, "") => return Ok(directory),
+            (directory, path) => open_in(directory, path, create, plan)?,
+        };
+        // A link of the image may lead into /proc, whatever the name says (CVE-2019-16884).
+        plan.push(
+            "check that it is outside /proc",
+            Op::CheckOutsideProc { slot },
+        );
         Ok(slot)
     }
 
@@ -154,7 +203,27 @@ impl Tree {
     ) -> Result<()> {
         let target = self.target(destination, create, plan)?;
         plan.push("attach the mount", Op::AttachMount { mount, target });
-        self.release(target, plan);
+        match self.held.iter_mut().find(|held| held.slot == target) {
+            Some(held) => (held.slot, held.mounted) = (mount, true),
+            None => self.release(target, plan),
+        }
+        Ok(())
+    }
+
+    /// Checks that what was mounted on the held directories is what their names lead to.
+    pub(crate) fn check_held(&self, plan: &mut PlanBuilder) -> Result<()> {
+        for held in self.held.iter().filter(|held| held.mounted) {
+            let name = plan.text(&held.name).planning()?;
+            let (parent, mount) = (self.root, held.slot);
+            plan.push(
+                "check that nobody has exchanged the directory",
+                Op::CheckMounted {
+                    parent,
+                    name,
+                    mount,
+                },
+            );
+        }
         Ok(())
     }
 
@@ -175,7 +244,8 @@ impl Tree {
     /// A slot that is not needed any more: closed at once when there are so many that a usual limit of open
     /// files would be met, else together with the process's others.
     pub(crate) fn release(&self, slot: Slot, plan: &mut PlanBuilder) {
-        if self.closes_early {
+        let is_held = self.held.iter().any(|held| held.slot == slot);
+        if self.closes_early && !is_held && slot != self.root {
             plan.push("close", Op::Close { slot });
         }
     }

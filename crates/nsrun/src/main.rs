@@ -21,6 +21,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<u8, Failure> {
+    ns_exec::refuse_gained_rights()?;
     let matches = match Arguments::command().try_get_matches() {
         Ok(matches) => matches,
         Err(error) => return usage(&error),
