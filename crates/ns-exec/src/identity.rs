@@ -180,8 +180,7 @@ pub(crate) fn boot_id() -> Result<String> {
 /// The processes that are in this pid namespace, ascending; the namespaces of other users' are not seen.
 pub(crate) fn processes_of_pid_namespace(inode: u64) -> Result<Vec<i32>> {
     let listed = fs::read_dir("/proc");
-    let listed =
-        listed.map_err(|error| Error::from_io(Stage::Caller, "list \"/proc\"", &error))?;
+    let listed = listed.map_err(|error| Error::from_io(Stage::Caller, "list \"/proc\"", &error))?;
     let mut pids: Vec<i32> = listed
         .filter_map(std::result::Result::ok)
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
@@ -243,7 +242,8 @@ mod tests {
 
     #[test]
     fn start_time_is_read_behind_the_last_parenthesis() {
-        let fields = " S 1 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 98765 1000 10 18446744073709551615\n";
+        let fields =
+            " S 1 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 98765 1000 10 18446744073709551615\n";
         for name in ["sh", "a b", ") S 1 2", "((", "x) Z 1 1 1"] {
             let text = format!("42 ({name}){fields}");
             assert_eq!(

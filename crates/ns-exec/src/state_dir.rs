@@ -57,7 +57,8 @@ impl StateDir {
         match runtime.filter(|path| path.is_absolute()) {
             Some(runtime) => Self::open(runtime.join("nsrun")),
             None => {
-                let message = "find the state directory: XDG_RUNTIME_DIR is not set to an absolute path";
+                let message =
+                    "find the state directory: XDG_RUNTIME_DIR is not set to an absolute path";
                 let hint = "log in to a session that sets it, or name a directory of your own (--root DIR)";
                 Err(Error::new(Kind::NotFound, Stage::Caller, message).with_hint(hint))
             }
@@ -73,9 +74,8 @@ impl StateDir {
     /// | `NotFound` | ENOENT | the directory above is not there |
     /// | `Denied` | EACCES, EROFS | it cannot be made or opened |
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let path = std::path::absolute(path.as_ref()).map_err(|error| {
-            Error::from_io(Stage::Caller, "find the state directory", &error)
-        })?;
+        let path = std::path::absolute(path.as_ref())
+            .map_err(|error| Error::from_io(Stage::Caller, "find the state directory", &error))?;
         match nix::unistd::mkdir(&path, Mode::S_IRWXU) {
             Ok(()) | Err(Errno::EEXIST) => {}
             Err(errno) => return Err(failed("mkdir", &path, errno)),
@@ -107,7 +107,11 @@ impl StateDir {
         for entry in std::fs::read_dir(path).map_err(|error| io(&error))? {
             let name = entry.map_err(|error| io(&error))?.file_name();
             // What has another name was not made here.
-            ids.extend(name.into_string().ok().filter(|id| check_container_id(id).is_ok()));
+            ids.extend(
+                name.into_string()
+                    .ok()
+                    .filter(|id| check_container_id(id).is_ok()),
+            );
         }
         ids.sort_unstable();
         Ok(ids)
@@ -208,7 +212,7 @@ impl StateDir {
     /// Removes the directory of a container with what is in it.
     pub(crate) fn remove(&self, locked: Locked, id: &str) -> Result<()> {
         for name in [TEMPORARY, STATE] {
-            match unlinkat(&locked.dir, name, UnlinkatFlags::NoRemoveDir) {
+            match unlinkat(&*locked.dir, name, UnlinkatFlags::NoRemoveDir) {
                 Ok(()) | Err(Errno::ENOENT) => {}
                 Err(errno) => return Err(failed("unlink", &locked.path.join(name), errno)),
             }
@@ -239,7 +243,8 @@ impl StateDir {
             "check the state directory: {:?} lies inside the root file system {rootfs:?}",
             self.path
         );
-        let hint = "the container could write its own state there; name another directory (--root DIR)";
+        let hint =
+            "the container could write its own state there; name another directory (--root DIR)";
         Err(Error::new(Kind::Hostile, Stage::Configuration, message).with_hint(hint))
     }
 
@@ -277,12 +282,12 @@ impl Locked {
     pub(crate) fn write(&self, state: &ContainerState) -> Result<()> {
         let path = self.path.join(TEMPORARY);
         let written = self.write_temporary(state, &path).and_then(|()| {
-            renameat(&self.dir, TEMPORARY, &self.dir, STATE)
+            renameat(&*self.dir, TEMPORARY, &*self.dir, STATE)
                 .map_err(|errno| failed("rename", &path, errno))
         });
         if written.is_err() {
             // It is removed with the directory if not now.
-            let _left = unlinkat(&self.dir, TEMPORARY, UnlinkatFlags::NoRemoveDir);
+            let _left = unlinkat(&*self.dir, TEMPORARY, UnlinkatFlags::NoRemoveDir);
         }
         written
     }
@@ -295,10 +300,14 @@ impl Locked {
     fn write_temporary(&self, state: &ContainerState, path: &Path) -> Result<()> {
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | NO_LINK;
         let mode = Mode::S_IRUSR | Mode::S_IWUSR;
-        let file = openat(&self.dir, TEMPORARY, flags, mode);
+        let file = openat(&*self.dir, TEMPORARY, flags, mode);
         let mut file = File::from(file.map_err(|errno| failed("open", path, errno))?);
         let io = |call: &str, error: &std::io::Error| {
-            Error::from_io(Stage::Caller, &format!("write the state: {call}({path:?})"), error)
+            Error::from_io(
+                Stage::Caller,
+                &format!("write the state: {call}({path:?})"),
+                error,
+            )
         };
         file.write_all(state.to_json().as_bytes())
             .map_err(|error| io("write", &error))?;
@@ -312,12 +321,17 @@ fn check_private(fd: &OwnedFd, path: &Path) -> Result<()> {
     let problem = if file.st_uid != geteuid().as_raw() {
         format!("belongs to user {}", file.st_uid)
     } else if file.st_mode & 0o077 != 0 {
-        format!("has mode {:04o}, so that others have rights to it", file.st_mode & 0o7777)
+        format!(
+            "has mode {:04o}, so that others have rights to it",
+            file.st_mode & 0o7777
+        )
     } else {
         return Ok(());
     };
     let message = format!("check the state directory: {path:?} {problem}");
-    let hint = format!("chmod 700 {path:?}, if nobody else has put anything there, or name another directory");
+    let hint = format!(
+        "chmod 700 {path:?}, if nobody else has put anything there, or name another directory"
+    );
     Err(Error::new(Kind::Hostile, Stage::Caller, message).with_hint(hint))
 }
 
@@ -356,9 +370,8 @@ fn is_regular(file: &FileStat) -> bool {
 }
 
 fn check_id(id: &str) -> Result<()> {
-    check_container_id(id).map_err(|error| {
-        Error::new(Kind::InvalidValue, Stage::Configuration, error.to_string())
-    })
+    check_container_id(id)
+        .map_err(|error| Error::new(Kind::InvalidValue, Stage::Configuration, error.to_string()))
 }
 
 fn damaged(path: &Path, id: &str, error: &ns_config::Error) -> Error {
@@ -366,17 +379,26 @@ fn damaged(path: &Path, id: &str, error: &ns_config::Error) -> Error {
         ns_config::Kind::Unsupported => Kind::Unsupported,
         _ => Kind::InvalidValue,
     };
-    let hint = format!("nsrun delete --force {id} forgets the container; what it has on the host stays");
+    let hint =
+        format!("nsrun delete --force {id} forgets the container; what it has on the host stays");
     Error::new(kind, Stage::Caller, format!("{path:?}: {error}")).with_hint(hint)
 }
 
 fn hostile(path: &Path, problem: &str) -> Error {
-    Error::new(Kind::Hostile, Stage::Caller, format!("read the state: {path:?} {problem}"))
+    Error::new(
+        Kind::Hostile,
+        Stage::Caller,
+        format!("read the state: {path:?} {problem}"),
+    )
 }
 
 pub(crate) fn no_container(id: &str) -> Error {
-    Error::new(Kind::NotFound, Stage::Caller, format!("there is no container {id:?}"))
-        .with_hint("nsrun list tells which there are; --root DIR names another state directory")
+    Error::new(
+        Kind::NotFound,
+        Stage::Caller,
+        format!("there is no container {id:?}"),
+    )
+    .with_hint("nsrun list tells which there are; --root DIR names another state directory")
 }
 
 fn busy(id: &str) -> Error {
