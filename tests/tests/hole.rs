@@ -45,14 +45,14 @@ fn h01_dead_process_is_never_joined() {
         .args(["-c", "true & echo $!; exec sleep 600"])
         .stdout(Stdio::piped())
         .spawn()
-        .unwrap();
+        .expect("set up the attack");
     let mut line = String::new();
-    BufReader::new(parent.stdout.take().unwrap())
+    BufReader::new(parent.stdout.take().expect("set up the attack"))
         .read_line(&mut line)
-        .unwrap();
+        .expect("set up the attack");
     let pid = line.trim().to_owned();
     while !fs::read_to_string(format!("/proc/{pid}/stat"))
-        .unwrap()
+        .expect("set up the attack")
         .contains(") Z ")
     {
         std::thread::yield_now();
@@ -68,8 +68,8 @@ fn h01_dead_process_is_never_joined() {
         let output = run(&test, &joining(kind, &path), &["echo", "on the host"]);
         assert_refused(&format!("{kind} of a zombie"), &output);
     }
-    parent.kill().unwrap();
-    parent.wait().unwrap();
+    parent.kill().expect("set up the attack");
+    parent.wait().expect("set up the attack");
     ns_tests::reap_orphans();
     for (kind, name) in KINDS {
         let path = format!("/proc/{pid}/ns/{name}");
@@ -92,13 +92,14 @@ fn h01_living_process_is_joined() {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-        .unwrap();
+        .expect("set up the attack");
     let mut line = [0; 6];
-    std::io::Read::read_exact(other.stdout.as_mut().unwrap(), &mut line).unwrap();
+    std::io::Read::read_exact(other.stdout.as_mut().expect("set up the attack"), &mut line)
+        .expect("set up the attack");
     let path = format!("/proc/{}/ns/uts", other.id());
     let output = run(&test, &joining("NEWUTS", &path), &["hostname"]);
     drop(other.stdin.take());
-    other.wait().unwrap();
+    other.wait().expect("set up the attack");
     assert_eq!(output.text(), "of-the-other");
 }
 
@@ -107,15 +108,15 @@ fn h01_path_that_is_no_namespace_of_the_kind_is_refused() {
     let test = needs!(root);
     let file = test.write("file", "no namespace");
     let fifo = test.path().join("fifo");
-    nix::unistd::mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+    nix::unistd::mkfifo(&fifo, Mode::S_IRWXU).expect("set up the attack");
     for path in [
         "/proc/self/ns/uts",
         "/proc/self/exe",
         "/dev/null",
         "/",
         "/nowhere",
-        file.to_str().unwrap(),
-        fifo.to_str().unwrap(),
+        file.to_str().expect("set up the attack"),
+        fifo.to_str().expect("set up the attack"),
     ] {
         let output = run(&test, &joining("NEWNET", path), &["echo", "on the host"]);
         assert_refused(path, &output);
@@ -136,7 +137,7 @@ fn h04_nothing_is_read_back_from_the_image() {
     ] {
         for place in ["", "etc/", "root/", "tmp/"] {
             let path = attack.in_image(&format!("{place}{name}"));
-            nix::unistd::mkfifo(&path, Mode::S_IRWXU).unwrap();
+            nix::unistd::mkfifo(&path, Mode::S_IRWXU).expect("set up the attack");
         }
     }
     let config = write_json(test.path(), &attack.config());
@@ -144,7 +145,7 @@ fn h04_nothing_is_read_back_from_the_image() {
         .nsrun([
             "run",
             "--config",
-            config.to_str().unwrap(),
+            config.to_str().expect("set up the attack"),
             "--",
             "hostname",
         ])
@@ -189,7 +190,7 @@ fn h05_unknown_namespace_is_an_error() {
 fn h05_every_spelling_of_a_namespace_isolates() {
     let test = needs!(root, busybox);
     let attack = Attack::new(&test);
-    let host = fs::read_link("/proc/self/ns/uts").unwrap();
+    let host = fs::read_link("/proc/self/ns/uts").expect("set up the attack");
     for namespaces in [
         json!([{"type": "NEWNS"}, {"type": "NEWUTS"}, {"type": "NEWNET"}]),
         json!([{"name": "NEWNS"}, {"name": "NEWUTS"}, {"name": "NEWNET"}]),
@@ -199,7 +200,7 @@ fn h05_every_spelling_of_a_namespace_isolates() {
         let output = attack.run(&config, &["readlink", "/proc/self/ns/uts"]);
         assert_ne!(
             output.text(),
-            host.to_str().unwrap(),
+            host.to_str().expect("set up the attack"),
             "{namespaces} is silently no isolation"
         );
     }
@@ -209,7 +210,7 @@ fn h05_every_spelling_of_a_namespace_isolates() {
 fn h06_setting_without_its_namespace_is_refused() {
     let test = needs!(root, busybox);
     let attack = Attack::new(&test);
-    let host_name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    let host_name = fs::read_to_string("/proc/sys/kernel/hostname").expect("set up the attack");
     let all = ["NEWNS", "NEWUTS", "NEWIPC", "NEWPID", "NEWNET"];
     for (missing, keys, pointer) in [
         ("NEWNS", json!({}), "root_fs"),
@@ -244,7 +245,7 @@ fn h06_setting_without_its_namespace_is_refused() {
     }
     assert_eq!(
         host_name,
-        fs::read_to_string("/proc/sys/kernel/hostname").unwrap(),
+        fs::read_to_string("/proc/sys/kernel/hostname").expect("set up the attack"),
         "the host keeps its name"
     );
 }
@@ -263,10 +264,10 @@ fn h07_program_is_never_looked_up_in_the_image() {
         "exe",
     ] {
         let path = attack.in_image(name);
-        fs::write(&path, thief).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(&path, thief).expect("set up the attack");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("set up the attack");
     }
-    symlink(nsrun_path(), test.path().join("nsrun")).unwrap();
+    symlink(nsrun_path(), test.path().join("nsrun")).expect("set up the attack");
     let config = write_json(test.path(), &attack.config());
     for (program, directory) in [
         ("./nsrun", test.path()),
@@ -276,7 +277,7 @@ fn h07_program_is_never_looked_up_in_the_image() {
             .args([
                 "run",
                 "--config",
-                config.to_str().unwrap(),
+                config.to_str().expect("set up the attack"),
                 "--",
                 "echo",
                 "ran",
@@ -300,7 +301,7 @@ fn h08_place_through_links_of_the_image_stays_inside() {
         .script(&harmless.config(), MOUNTS)
         .text()
         .parse()
-        .unwrap();
+        .expect("set up the attack");
     for shape in Shape::ALL {
         for (kind, below) in [
             ("bind", ""),
@@ -389,7 +390,7 @@ fn h09_link_of_the_image_into_proc_is_refused() {
     .enumerate()
     {
         let attack = Attack::named(&test, &format!("image{index}"));
-        symlink(target, attack.in_image("data")).unwrap();
+        symlink(target, attack.in_image("data")).expect("set up the attack");
         for mount in [
             json!({"type": "tmpfs", "destination": destination}),
             json!({"type": "bind", "source": source, "destination": destination, "writable": true}),
@@ -463,9 +464,9 @@ fn h10_sandbox_has_no_capability_and_gains_none() {
 fn h10_file_capabilities_give_nothing_above_what_is_kept() {
     let test = needs!(root, busybox);
     let attack = Attack::new(&test);
-    fs::create_dir(attack.in_image("capable")).unwrap();
+    fs::create_dir(attack.in_image("capable")).expect("set up the attack");
     let program = attack.in_image("capable/busybox");
-    fs::copy(attack.in_image("bin/busybox"), &program).unwrap();
+    fs::copy(attack.in_image("bin/busybox"), &program).expect("set up the attack");
     for (on_file, kept, expected) in [
         ("cap_sys_admin,cap_kill,cap_bpf+p", json!([]), 0),
         ("cap_sys_admin,cap_kill,cap_bpf+p", json!(["KILL"]), 1 << 5),
@@ -531,7 +532,7 @@ fn h11_working_directory_through_a_descriptor_is_refused() {
     for number in 3..=40 {
         let attack = Attack::named(&test, &format!("image{number}"));
         let magic = format!("/proc/self/fd/{number}");
-        symlink(&magic, attack.in_image("place")).unwrap();
+        symlink(&magic, attack.in_image("place")).expect("set up the attack");
         for directory in [&magic, "/place", "/place/etc"] {
             let config = attack.config_with(&json!({"working_dir": directory}));
             let output = attack.script(&config, "pwd");
@@ -549,7 +550,7 @@ fn h11_working_directory_through_a_descriptor_is_refused() {
     .enumerate()
     {
         let link = format!("place{index}");
-        symlink(target, attack.in_image(&link)).unwrap();
+        symlink(target, attack.in_image(&link)).expect("set up the attack");
         let config = attack.config_with(&json!({"working_dir": format!("/{link}")}));
         assert_refused(target, &attack.script(&config, "pwd"));
     }
@@ -562,12 +563,12 @@ fn h12_number_is_never_a_name() {
     let attack = Attack::new(&test);
     let passwd = "root:x:0:0:root:/root:/bin/sh\n10:x:0:0::/root:/bin/sh\nbroken:x:abc:def::/:/bin/sh\n\
                   short\nempty:x:::/:/bin/sh\nhuge:x:4294967296:0::/:/bin/sh\napp:x:1000:1000::/:/bin/sh\n";
-    fs::write(attack.in_image("etc/passwd"), passwd).unwrap();
+    fs::write(attack.in_image("etc/passwd"), passwd).expect("set up the attack");
     fs::write(
         attack.in_image("etc/group"),
         "root:x:0:\n20:x:0:\nbad:x:zero:app\n",
     )
-    .unwrap();
+    .expect("set up the attack");
     for (user, expected) in [
         ("10", Some("10:")),
         ("10:20", Some("10:20")),
@@ -658,17 +659,17 @@ fn h14_nobody_can_attach_before_anything_is_joined_or_opened() {
                 "--json",
                 "run",
                 "--config",
-                path.to_str().unwrap(),
+                path.to_str().expect("set up the attack"),
                 "--",
                 "true",
             ])
             .run();
-        let plan: Value = serde_json::from_str(output.text()).unwrap();
+        let plan: Value = serde_json::from_str(output.text()).expect("set up the attack");
         let calls: Vec<String> = plan["steps"]
             .as_array()
-            .unwrap()
+            .expect("set up the attack")
             .iter()
-            .map(|step| step["call"].as_str().unwrap().to_owned())
+            .map(|step| step["call"].as_str().expect("set up the attack").to_owned())
             .collect();
         calls
     };
@@ -698,11 +699,11 @@ fn h16_null_device_of_the_image_is_never_used() {
         let output = Invocation::new(Path::new("/bin/sh"))
             .args(["-c", "exec \"$@\" <&- >&- 2>&-", "sh"])
             .args([nsrun_path().as_os_str()])
-            .args(["run", "--config", config.to_str().unwrap(), "--", "sh", "-c"])
+            .args(["run", "--config", config.to_str().expect("set up the attack"), "--", "sh", "-c"])
             .args(["stat -L -c '%t:%T %F' /proc/self/fd/0 /proc/self/fd/1 /proc/self/fd/2 /dev/null >/seen"])
             .run();
         assert_eq!((output.code, output.stderr.as_str()), (0, ""), "{shape:?}");
-        let seen = fs::read_to_string(attack.in_image("seen")).unwrap();
+        let seen = fs::read_to_string(attack.in_image("seen")).expect("set up the attack");
         // The second is the file that the shell writes to.
         let lines: Vec<&str> = seen.lines().collect();
         for index in [0, 2, 3] {
