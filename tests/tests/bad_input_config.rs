@@ -72,7 +72,7 @@ fn config_that_is_unreadable_is_refused(test: &Test) {
         return;
     }
     let path = test.write("secret.json", "{}");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).expect("chmod");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).expect("chmod");
     let output = test
         .nsrun(["run", "--config", "secret.json", "--", "true"])
         .run();

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ns_tests::{Canary, Test, variants};
+use ns_tests::{Canary, Test, needs, variants};
 
 variants![
     bind_is_writable_and_reaches_the_host,
@@ -298,4 +298,43 @@ fn tmpfs_is_empty_and_writable(test: &Test) {
         "ls -A /var/lib; touch /var/lib/file; stat -f -c %T /var/lib",
     );
     assert_eq!(output.text(), "tmpfs");
+}
+
+/// A mount below the source, in a mount namespace of the test's own, is read-only as well.
+#[test]
+fn ro_bind_is_read_only_with_everything_below() {
+    let test = needs!(root);
+    let outer = test.make_dir("outer");
+    let _inner = test.make_dir("outer/inner");
+    let mount = format!(
+        "mount -t tmpfs tmpfs {0}/inner && echo x > {0}/inner/file && exec \"$@\"",
+        text(&outer)
+    );
+    let wrapper = [
+        "unshare",
+        "--mount",
+        "--propagation",
+        "private",
+        "sh",
+        "-c",
+        &mount,
+        "sh",
+    ];
+    let script = "cat /work/inner/file; touch /work/inner/new 2>&1; mount -o remount,bind,rw /work/inner 2>&1; true";
+    let arguments = [
+        "sandbox",
+        "--ro-bind",
+        text(&outer),
+        "/work",
+        "--cap-add",
+        "DAC_OVERRIDE",
+        "--",
+        "sh",
+        "-c",
+        script,
+    ];
+    let output = test.nsrun_under(&wrapper, arguments).run();
+    let lines: Vec<&str> = output.text().lines().collect();
+    assert_eq!(lines[0], "x");
+    assert!(lines[1].contains("Read-only file system"), "{output:?}");
 }

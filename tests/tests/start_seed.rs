@@ -1,7 +1,7 @@
 //! The start tests of docker/libcontainer's own integration suite, and those it gained later, through
 //! `nsrun run --config` and a busybox root file system.
 
-use ns_tests::{Output, Test, variants, write_json};
+use ns_tests::{Busybox, Output, Test, needs, variants, write_json};
 use serde_json::{Value, json};
 
 variants![
@@ -24,6 +24,9 @@ variants![
     system_is_restricted_when_asked,
     working_directory_is_entered,
     exit_code_of_the_command_is_ours,
+    root_is_entered_without_a_pivot_when_asked,
+    loopback_is_up,
+    devices_of_the_configuration_are_there,
 ];
 
 /// Runs a script in the template, changed by `change`; `None` after a loud skip.
@@ -290,4 +293,83 @@ fn exit_code_of_the_command_is_ours(test: &Test) {
         return;
     };
     assert_eq!((output.code, output.stderr.as_str()), (33, ""));
+}
+
+/// `no_pivot_root`, for a host that runs from an initramfs; a user namespace cannot have it.
+fn root_is_entered_without_a_pivot_when_asked(test: &Test) {
+    let moved = |config: &mut Value| config["mount_config"] = json!({"no_pivot_root": true});
+    let script = "ls / | tr '\\n' ' '; cd /..; ls -d /tmp/ns-tests-* 2>/dev/null; true";
+    let Some(output) = run(test, moved, script) else {
+        return;
+    };
+    if !test.is_root() {
+        return output.assert_error(
+            125,
+            &[
+                "/mount_config/no_pivot_root",
+                "user namespace",
+                "pivot_root",
+            ],
+        );
+    }
+    assert_eq!(output.text(), "bin dev etc home proc root sys tmp ");
+}
+
+/// A port where nobody listens refuses; a loopback that is down is unreachable.
+fn loopback_is_up(test: &Test) {
+    let Some(output) = run(test, same, "nc 127.0.0.1 9 2>&1; ls /sys/class/net") else {
+        return;
+    };
+    assert!(output.stdout.contains("Connection refused"), "{output:?}");
+    assert!(output.stdout.ends_with("\nlo\n"), "{output:?}");
+}
+
+/// With the numbers of the configuration as root, and the host's own node in a user namespace.
+fn devices_of_the_configuration_are_there(test: &Test) {
+    let Some(rootfs) = test.busybox() else { return };
+    let mut config = test.container_json(rootfs.path());
+    config["mount_config"] = json!({"device_nodes": [
+        {"type": 99, "path": "/dev/null", "major_number": 1, "minor_number": 3, "cgroup_permissions": "rwm", "file_mode": 438},
+        {"type": 99, "path": "/dev/full", "major_number": 1, "minor_number": 7, "cgroup_permissions": "rwm", "file_mode": 438},
+    ]});
+    let output = test.run_config(
+        &config,
+        "stat -c '%F %t:%T %a' /dev/null /dev/full; echo x > /dev/full",
+    );
+    let expected = "character special file 1:3 666\ncharacter special file 1:7 666\n";
+    assert_eq!(
+        (output.code, output.stdout.as_str()),
+        (1, expected),
+        "{output:?}"
+    );
+}
+
+/// As the sample `userns.json`: several ranges, which take rights.
+#[test]
+fn several_ids_are_mapped_by_root() {
+    let test = needs!(root, busybox);
+    let rootfs = Busybox::new(&test.path().join("rootfs"));
+    let mut config = test.container_json(rootfs.path());
+    namespaces(&mut config).push(json!({"type": "NEWUSER"}));
+    let maps = json!([
+        {"container_id": 0, "host_id": 100_000, "size": 1},
+        {"container_id": 1, "host_id": 100_001, "size": 999},
+        {"container_id": 1000, "host_id": 200_000, "size": 10},
+    ]);
+    config["uid_mappings"] = maps.clone();
+    config["gid_mappings"] = maps;
+    config["user"] = json!("app");
+    let shared = test.make_dir("shared");
+    std::os::unix::fs::chown(&shared, Some(200_000), Some(200_000)).expect("chown");
+    config["mount_config"] = json!({"mounts": [
+        {"type": "bind", "source": shared, "destination": "/tmp", "writable": true},
+    ]});
+    let output = test.run_config(
+        &config,
+        "id -u; wc -l < /proc/self/uid_map; touch /tmp/file",
+    );
+    assert_eq!(output.text(), "1000\n3");
+    let owner =
+        std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(shared.join("file")).expect("stat"));
+    assert_eq!(owner, 200_000);
 }
