@@ -61,7 +61,7 @@ pub struct ContainerState {
     /// Process id of the command, on the host; while creating, of the process that is to become it, or, before there
     /// is one, of the one that creates.
     pub init_pid: u32,
-    /// When that process started, in clock ticks since boot.
+    /// When that process started, in clock ticks since boot; 0 while there is none.
     pub init_start_ticks: u64,
     /// Inode number of each namespace that the command is in, by OCI name; empty while creating.
     pub namespace_inodes: BTreeMap<String, u64>,

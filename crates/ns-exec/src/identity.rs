@@ -65,6 +65,22 @@ impl ProcessIdentity {
         Ok(identity)
     }
 
+    /// As [`capture`](Self::capture), of the caller's unreaped child, which may be a zombie; that has no namespaces.
+    pub(crate) fn capture_child(pid: i32) -> Result<Self> {
+        match Self::capture(pid) {
+            Err(error) if error.kind() != Kind::Limit => {
+                let (_, start_ticks) = state_and_start_ticks(pid)?;
+                Ok(ProcessIdentity {
+                    pid,
+                    start_ticks,
+                    boot_id: boot_id()?,
+                    namespace_inodes: BTreeMap::new(),
+                })
+            }
+            captured => captured,
+        }
+    }
+
     /// As [`capture`](Self::capture), without the namespaces: for a process that has yet to enter its own.
     pub(crate) fn capture_start(pid: i32) -> Result<Self> {
         Ok(ProcessIdentity {
@@ -121,11 +137,11 @@ impl ProcessIdentity {
 
     fn open(&self, compared: &[NamespaceKind]) -> Result<OwnedFd> {
         if self.boot_id != boot_id()? {
-            return Err(self.gone("the host has started anew since"));
+            return Err(gone(self.pid, "the host has started anew since"));
         }
         let pidfd = crate::sys::pidfd_open(self.pid).map_err(|errno| match errno {
             // EINVAL: the number is a thread's by now.
-            Errno::ESRCH | Errno::EINVAL => self.gone("it has ended"),
+            Errno::ESRCH | Errno::EINVAL => gone(self.pid, "it has ended"),
             errno => {
                 let step = format!("hold the process: pidfd_open({})", self.pid);
                 Error::from_errno(Stage::Caller, &step, errno as i32)
@@ -134,7 +150,7 @@ impl ProcessIdentity {
         // ORDER: after the pidfd: what is read now is either of the process that it holds, or of one that was
         // started later, whose start time differs.
         if live_start_ticks(self.pid)? != self.start_ticks {
-            return Err(self.gone("its number is another process's by now"));
+            return Err(gone(self.pid, "its number is another process's by now"));
         }
         let is_same = compared.iter().try_for_each(|kind| self.compare(*kind));
         let has_ended = crate::sys::is_readable(pidfd.as_fd()).map_err(|errno| {
@@ -143,7 +159,7 @@ impl ProcessIdentity {
         })?;
         // A process on its way out loses its namespaces first.
         match has_ended {
-            true => Err(self.gone("it has ended")),
+            true => Err(gone(self.pid, "it has ended")),
             false => is_same.map(|()| pidfd),
         }
     }
@@ -162,11 +178,6 @@ impl ProcessIdentity {
         );
         let hint = "it has changed its namespace itself, or the record was tampered with";
         Err(Error::new(Kind::Hostile, Stage::Caller, message).with_hint(hint))
-    }
-
-    fn gone(&self, why: &str) -> Error {
-        let message = format!("open process {}: {why}", self.pid);
-        Error::new(Kind::Gone, Stage::Caller, message)
     }
 }
 
@@ -191,23 +202,27 @@ pub(crate) fn processes_of_pid_namespace(inode: u64) -> Result<Vec<i32>> {
 }
 
 fn live_start_ticks(pid: i32) -> Result<u64> {
+    match state_and_start_ticks(pid)? {
+        (b'Z' | b'X' | b'x', _) => Err(gone(pid, "it has ended and is a zombie")),
+        (_, start_ticks) => Ok(start_ticks),
+    }
+}
+
+fn state_and_start_ticks(pid: i32) -> Result<(u8, u64)> {
     let path = format!("/proc/{pid}/stat");
-    let gone = |why| {
-        let message = format!("open process {pid}: {why}");
-        Error::new(Kind::Gone, Stage::Caller, message)
-    };
     let text = fs::read(&path).map_err(|error| match error.raw_os_error() {
-        Some(libc::ENOENT | libc::ESRCH) => gone("it has ended"),
+        Some(libc::ENOENT | libc::ESRCH) => gone(pid, "it has ended"),
         _ => Error::from_io(Stage::Caller, &path, &error),
     })?;
-    match parse_stat(&text) {
-        Some((b'Z' | b'X' | b'x', _)) => Err(gone("it has ended and is a zombie")),
-        Some((_, start_ticks)) => Ok(start_ticks),
-        None => {
-            let message = format!("{path:?} is not of the form that the kernel gives it");
-            Err(Error::new(Kind::Hostile, Stage::Caller, message))
-        }
-    }
+    parse_stat(&text).ok_or_else(|| {
+        let message = format!("{path:?} is not of the form that the kernel gives it");
+        Error::new(Kind::Hostile, Stage::Caller, message)
+    })
+}
+
+fn gone(pid: i32, why: &str) -> Error {
+    let message = format!("open process {pid}: {why}");
+    Error::new(Kind::Gone, Stage::Caller, message)
 }
 
 /// State and start time, fields 3 and 22. The name before them may hold blanks and parentheses.

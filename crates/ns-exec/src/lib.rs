@@ -27,6 +27,7 @@
 //! Linux 5.14. Namespaces take `CAP_SYS_ADMIN` or a user namespace among them.
 //! A process is the child of the *process* that started it, but its parent death signal belongs to the *thread*.
 
+mod container;
 mod doctor;
 mod error;
 mod exec;
@@ -45,6 +46,7 @@ mod sys;
 mod terminal;
 mod user;
 
+pub use container::{Container, Status};
 pub use doctor::{Finding, doctor, refuse_gained_rights};
 pub use error::{Error, Kind, Result, Stage};
 pub use exec::{CreateCommand, default_create_command, exec};
@@ -58,5 +60,7 @@ pub use start::{Start, Stream};
 pub use state_dir::StateDir;
 pub use terminal::{HostTerminal, WindowSize};
 
+/// Reports of a lack of memory, see [`Container::memory_events`].
+pub use ns_cgroups::{MemoryEvent, MemoryEvents};
 /// `get_namespace_flags` of the seed: the `CLONE_NEW*` bits of the namespaces that are made.
 pub use ns_config::namespace_flags as get_namespace_flags;

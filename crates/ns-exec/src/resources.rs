@@ -10,7 +10,7 @@ use ns_network::{Made, NetnsFd, NetworkPlan};
 use crate::error::{Error, Kind, Result, Stage};
 
 /// How long the processes of a container may take to die, and its group to become empty.
-const TEARDOWN: Duration = Duration::from_secs(10);
+pub(crate) const TEARDOWN: Duration = Duration::from_secs(10);
 
 /// What is to be made, checked as far as it can be without a change of the host.
 #[derive(Debug)]
@@ -93,6 +93,16 @@ impl ResourcePlan {
 }
 
 impl Resources {
+    pub(crate) fn cgroup(&self) -> Option<&Cgroup> {
+        self.cgroup.as_ref()
+    }
+
+    /// Names of interfaces that were made on the host.
+    pub(crate) fn host_interfaces(&self) -> Vec<String> {
+        let names = self.network.iter().flat_map(Made::host_names);
+        names.map(str::to_owned).collect()
+    }
+
     /// The v2 group that the process is cloned into.
     pub(crate) fn cgroup_fd(&self) -> Option<BorrowedFd<'_>> {
         self.cgroup.as_ref().and_then(Cgroup::dir_fd)
@@ -164,7 +174,7 @@ pub(crate) fn from_cgroups(stage: Stage, error: &ns_cgroups::Error) -> Error {
         ns_cgroups::Kind::Hostile => Kind::Hostile,
         ns_cgroups::Kind::Limit => Kind::Limit,
         ns_cgroups::Kind::InvalidValue => Kind::InvalidValue,
-        ns_cgroups::Kind::Busy => Kind::Busy,
+        ns_cgroups::Kind::Busy | ns_cgroups::Kind::TimedOut => Kind::Busy,
         ns_cgroups::Kind::Gone => Kind::Gone,
         _ => Kind::Kernel,
     };
@@ -180,7 +190,7 @@ pub(crate) fn from_cgroups(stage: Stage, error: &ns_cgroups::Error) -> Error {
     )
 }
 
-fn from_network(stage: Stage, error: &ns_network::Error) -> Error {
+pub(crate) fn from_network(stage: Stage, error: &ns_network::Error) -> Error {
     let kind = match error.kind() {
         ns_network::Kind::AlreadyExists => Kind::AlreadyExists,
         ns_network::Kind::NotFound => Kind::NotFound,

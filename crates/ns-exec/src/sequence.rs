@@ -23,7 +23,20 @@ pub struct Prepared {
     resources: ResourcePlan,
     has_terminal: bool,
     trace: bool,
+    is_recorded: bool,
 }
+
+/// How far a start has come, for whoever keeps a record of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Progress<'a> {
+    /// The control group is there, the process is not.
+    Group(&'a Resources),
+    /// The process waits, in its group and with its interfaces; it is not yet in all of its namespaces.
+    Waiting(i32, &'a Resources),
+}
+
+/// Keeps a record; what it gives back ends the start.
+pub(crate) type Recorder<'a> = dyn FnMut(Progress<'_>) -> Result<()> + 'a;
 
 /// Which namespaces the clone makes, and which the new process makes itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,8 +110,13 @@ impl Prepared {
     /// | `Limit` | a limit of namespaces, processes or mounts is reached |
     /// | by errno | a step failed; the process is dead and reaped, nothing is left |
     pub fn start(self) -> Result<Process> {
+        self.start_recorded(&mut |_| Ok(()))
+    }
+
+    pub(crate) fn start_recorded(self, record: &mut Recorder<'_>) -> Result<Process> {
         let mut resources = self.resources.create_cgroup()?;
-        match self.start_with(&mut resources) {
+        let recorded = record(Progress::Group(&resources));
+        match recorded.and_then(|()| self.start_with(&mut resources, record)) {
             Ok((pid, pidfd, terminal, op_times)) => Ok(Process {
                 pid,
                 pidfd,
@@ -110,7 +128,7 @@ impl Prepared {
         }
     }
 
-    fn start_with(&self, resources: &mut Resources) -> Result<Running> {
+    fn start_with(&self, resources: &mut Resources, record: &mut Recorder<'_>) -> Result<Running> {
         let how = Launch {
             namespaces: self.namespaces.by_clone,
             ids: self.ids.mapping.clone(),
@@ -126,6 +144,11 @@ impl Prepared {
         if self.resources.is_awaited() {
             self.resources
                 .attach(resources, started.pid(), started.pidfd())?;
+        }
+        if self.is_recorded {
+            record(Progress::Waiting(started.pid(), resources))?;
+        }
+        if self.is_recorded || self.resources.is_awaited() {
             go(&started)?;
         }
         into_running(started, &self.plan, self.has_terminal)
@@ -224,7 +247,8 @@ pub(crate) fn prepare(start: Start<'_>) -> Result<Prepared> {
     for (fd, number) in start.descriptors {
         descriptors.push((plan.inherit(fd, format!("descriptor {number}"))?, number));
     }
-    plan_child(&known, &descriptors, resources.is_awaited(), &mut plan)?;
+    let awaits_caller = start.is_recorded || resources.is_awaited();
+    plan_child(&known, &descriptors, awaits_caller, &mut plan)?;
     Ok(Prepared {
         plan: plan.finish(),
         namespaces,
@@ -232,6 +256,7 @@ pub(crate) fn prepare(start: Start<'_>) -> Result<Prepared> {
         resources,
         has_terminal: config.process.terminal,
         trace: start.trace,
+        is_recorded: start.is_recorded,
     })
 }
 

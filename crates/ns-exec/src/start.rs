@@ -19,6 +19,8 @@ pub struct Start<'a> {
     pub(crate) descriptors: Vec<(OwnedFd, RawFd)>,
     pub(crate) window_size: WindowSize,
     pub(crate) trace: bool,
+    /// Whether the process waits until its state was written.
+    pub(crate) is_recorded: bool,
 }
 
 /// Where one of the command's standard streams leads.
@@ -46,6 +48,7 @@ impl<'a> Start<'a> {
             descriptors: Vec::new(),
             window_size: WindowSize::default(),
             trace: false,
+            is_recorded: false,
         }
     }
 
@@ -95,6 +98,12 @@ impl<'a> Start<'a> {
     /// Has each op leave a time stamp, see [`Process::op_times`](crate::Process::op_times).
     pub fn trace(mut self) -> Self {
         self.trace = true;
+        self
+    }
+
+    /// Has the process wait until its state was written, so that no command runs that no state tells of.
+    pub(crate) fn recorded(mut self) -> Self {
+        self.is_recorded = true;
         self
     }
 

@@ -67,6 +67,15 @@ pub(crate) fn is_readable(fd: BorrowedFd<'_>) -> nix::Result<bool> {
     nix::poll::poll(&mut polled, nix::poll::PollTimeout::ZERO).map(|n_ready| n_ready > 0)
 }
 
+/// `poll(2)` with a limit, or without one; tells whether the descriptor became readable.
+pub(crate) fn wait_readable(
+    fd: BorrowedFd<'_>,
+    timeout: nix::poll::PollTimeout,
+) -> nix::Result<bool> {
+    let mut polled = [nix::poll::PollFd::new(fd, nix::poll::PollFlags::POLLIN)];
+    nix::poll::poll(&mut polled, timeout).map(|n_ready| n_ready > 0)
+}
+
 /// `ioctl(TIOCGWINSZ)` (`ioctl_tty(2)`).
 pub(crate) fn window_size(terminal: BorrowedFd<'_>) -> nix::Result<WindowSize> {
     let mut size = libc::winsize {
