@@ -37,6 +37,7 @@ mod ids;
 mod join;
 mod process;
 mod relay;
+mod removal;
 mod resources;
 mod sandbox;
 mod sequence;
