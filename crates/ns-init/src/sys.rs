@@ -32,6 +32,8 @@ mod mount;
 use core::ffi::CStr;
 
 use arch::*;
+#[cfg(ns_stub)]
+pub(crate) use arch::{copy_bytes, fill_bytes};
 pub(crate) use channel::*;
 #[cfg(all(feature = "stub", not(ns_stub)))]
 pub(crate) use launch::*;

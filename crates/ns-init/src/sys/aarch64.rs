@@ -65,6 +65,74 @@ pub(super) unsafe fn clone3_on_stack(
     result
 }
 
+/// Copies bytes, lowest address first.
+///
+/// # Safety
+/// As `memcpy(3)`.
+#[cfg(ns_stub)]
+pub(crate) unsafe fn copy_bytes(to: *mut u8, from: *const u8, length: usize) {
+    // SAFETY: asks: both ranges valid; normal memory may be accessed unaligned. Given: the caller vouches for
+    // the ranges. Memory: `length` bytes written at `to`.
+    unsafe {
+        asm!(
+            "cmp {n}, #8",
+            "b.lo 3f",
+            "2:",
+            "ldr {word}, [{from}], #8",
+            "str {word}, [{to}], #8",
+            "sub {n}, {n}, #8",
+            "cmp {n}, #8",
+            "b.hs 2b",
+            "3:",
+            "cbz {n}, 5f",
+            "4:",
+            "ldrb {word:w}, [{from}], #1",
+            "strb {word:w}, [{to}], #1",
+            "subs {n}, {n}, #1",
+            "b.ne 4b",
+            "5:",
+            n = inout(reg) length => _,
+            to = inout(reg) to => _,
+            from = inout(reg) from => _,
+            word = out(reg) _,
+            options(nostack),
+        );
+    }
+}
+
+/// Fills bytes.
+///
+/// # Safety
+/// As `memset(3)`.
+#[cfg(ns_stub)]
+pub(crate) unsafe fn fill_bytes(to: *mut u8, value: u8, length: usize) {
+    let word = u64::from(value) * 0x0101_0101_0101_0101;
+    // SAFETY: asks: the range valid; normal memory may be accessed unaligned. Given: the caller vouches for the
+    // range. Memory: `length` bytes written at `to`.
+    unsafe {
+        asm!(
+            "cmp {n}, #8",
+            "b.lo 3f",
+            "2:",
+            "str {word}, [{to}], #8",
+            "sub {n}, {n}, #8",
+            "cmp {n}, #8",
+            "b.hs 2b",
+            "3:",
+            "cbz {n}, 5f",
+            "4:",
+            "strb {word:w}, [{to}], #1",
+            "subs {n}, {n}, #1",
+            "b.ne 4b",
+            "5:",
+            n = inout(reg) length => _,
+            to = inout(reg) to => _,
+            word = in(reg) word,
+            options(nostack),
+        );
+    }
+}
+
 pub(super) const SYS_GETCWD: usize = 17;
 pub(super) const SYS_DUP3: usize = 24;
 pub(super) const SYS_FCNTL: usize = 25;

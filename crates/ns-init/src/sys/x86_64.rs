@@ -69,6 +69,44 @@ pub(super) unsafe fn clone3_on_stack(
     result
 }
 
+/// Copies bytes, lowest address first.
+///
+/// # Safety
+/// As `memcpy(3)`.
+#[cfg(ns_stub)]
+pub(crate) unsafe fn copy_bytes(to: *mut u8, from: *const u8, length: usize) {
+    // SAFETY: asks: the direction flag is clear, both ranges valid. Given: the ABI clears the flag; the caller
+    // vouches for the ranges. Memory: `length` bytes written at `to`.
+    unsafe {
+        asm!(
+            "rep movsb",
+            inout("rcx") length => _,
+            inout("rdi") to => _,
+            inout("rsi") from => _,
+            options(nostack, preserves_flags),
+        );
+    }
+}
+
+/// Fills bytes.
+///
+/// # Safety
+/// As `memset(3)`.
+#[cfg(ns_stub)]
+pub(crate) unsafe fn fill_bytes(to: *mut u8, value: u8, length: usize) {
+    // SAFETY: asks: the direction flag is clear, the range valid. Given: the ABI clears the flag; the caller
+    // vouches for the range. Memory: `length` bytes written at `to`.
+    unsafe {
+        asm!(
+            "rep stosb",
+            inout("rcx") length => _,
+            inout("rdi") to => _,
+            in("al") value,
+            options(nostack, preserves_flags),
+        );
+    }
+}
+
 pub(super) const SYS_WRITE: usize = 1;
 pub(super) const SYS_CLOSE: usize = 3;
 #[cfg(ns_stub)]
