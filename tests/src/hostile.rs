@@ -289,3 +289,78 @@ pub fn leaked_directory(path: &Path) -> std::os::fd::OwnedFd {
     // dup(2) gives a descriptor that stays open over an exec.
     nix::unistd::dup(File::open(path).expect("open")).expect("dup")
 }
+
+/// A start that is held right before it enters its root: the stub at work, for as long as this is kept.
+#[derive(Debug)]
+pub struct HeldStub {
+    running: crate::Running,
+    pid: i32,
+}
+
+const STRACE: &str = "/usr/bin/strace";
+/// Long enough to look, short enough to wait for.
+const HELD_US: u32 = 1_500_000;
+
+impl HeldStub {
+    /// Starts a harmless command under `strace`; `None`, and a loud skip, where that does not work.
+    #[must_use]
+    pub fn start(test: &Test, attack: &Attack<'_>) -> Option<HeldStub> {
+        let works = std::process::Command::new(STRACE)
+            .args(["-f", "-o", "/dev/null", "true"])
+            .status()
+            .is_ok_and(|status| status.success());
+        if !works {
+            test.skip("needs a working /usr/bin/strace (package strace)");
+            return None;
+        }
+        let config = write_json(test.path(), &attack.config());
+        let running = crate::Invocation::new(Path::new(STRACE))
+            .args([
+                "-f",
+                "-qq",
+                "-o",
+                "/dev/null",
+                "-e",
+                "trace=pivot_root",
+                "-e",
+            ])
+            .args([format!("inject=pivot_root:delay_enter={HELD_US}")])
+            .args([crate::nsrun_path()])
+            .args(["run", "--config"])
+            .args([config])
+            .args(["--", "/bin/echo", "ran"])
+            .spawn();
+        let number = if cfg!(target_arch = "x86_64") {
+            "155 "
+        } else {
+            "41 "
+        };
+        loop {
+            let child = first_child(running.pid()).and_then(first_child);
+            let at = child.map(|pid| fs::read_to_string(format!("/proc/{pid}/syscall")));
+            if let (Some(pid), Some(Ok(call))) = (child, at)
+                && call.starts_with(number)
+            {
+                return Some(HeldStub { running, pid });
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    /// A file of the stub's directory in `/proc`.
+    #[must_use]
+    pub fn proc(&self, name: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/{name}", self.pid))
+    }
+
+    /// Lets it go on to its end.
+    #[must_use]
+    pub fn finish(self) -> Output {
+        self.running.wait()
+    }
+}
+
+fn first_child(pid: i32) -> Option<i32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+    children.split_whitespace().next()?.parse().ok()
+}

@@ -7,7 +7,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use nix::sys::stat::Mode;
-use ns_tests::hostile::{Attack, Shape, assert_refused, assert_safe_or_refused, leaked_directory};
+use ns_tests::hostile::{
+    Attack, HeldStub, Shape, assert_refused, assert_safe_or_refused, leaked_directory,
+};
 use ns_tests::{Invocation, Test, needs, nsrun_path, variants, write_json};
 use serde_json::{Value, json};
 
@@ -685,6 +687,38 @@ fn h14_nobody_can_attach_before_anything_is_joined_or_opened() {
         "prctl(PR_SET_DUMPABLE, 0)",
         "before the first join"
     );
+}
+
+#[test]
+fn h14_program_that_the_container_sees_is_sealed() {
+    let test = needs!(root, busybox);
+    let attack = Attack::new(&test);
+    let Some(stub) = HeldStub::start(&test, &attack) else {
+        return;
+    };
+    let program = fs::read_link(stub.proc("exe")).unwrap();
+    assert!(
+        program.to_str().unwrap().starts_with("/memfd:ns-init"),
+        "no file of the host: {program:?}"
+    );
+    let file = fs::File::open(stub.proc("exe")).unwrap();
+    let seals = nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_GET_SEALS).unwrap();
+    let wanted = libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE;
+    assert_eq!(
+        seals & wanted,
+        wanted,
+        "it can be changed once it runs no more"
+    );
+    let environment = fs::read(stub.proc("environ")).unwrap();
+    assert_eq!(environment, b"", "the host's environment is not in sight");
+    assert_eq!(stub.finish().text(), "ran");
+    // It runs no more; whoever has kept it open still cannot change it.
+    let reopened = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
+    let written = fs::File::options()
+        .append(true)
+        .open(reopened)
+        .and_then(|mut file| std::io::Write::write_all(&mut file, b"changed"));
+    assert!(written.is_err(), "the program was changed");
 }
 
 #[test]

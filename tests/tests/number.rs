@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use ns_tests::hostile::Attack;
+use ns_tests::hostile::{Attack, HeldStub};
 use ns_tests::{Invocation, Test, needs, nsrun_path, write_json};
 
 const STRACE: &str = "/usr/bin/strace";
@@ -305,5 +305,25 @@ fn nsrun_stays_as_small_as_promised() {
     assert!(
         peak <= limit("nsrun_resident_kib"),
         "nsrun takes {peak} KiB"
+    );
+}
+
+#[test]
+fn stub_takes_no_more_memory_than_promised() {
+    let test = needs!(root, busybox);
+    let attack = Attack::new(&test);
+    let Some(stub) = HeldStub::start(&test, &attack) else {
+        return;
+    };
+    let status = std::fs::read_to_string(stub.proc("status")).unwrap();
+    assert_eq!(stub.finish().text(), "ran");
+    let peak = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .unwrap();
+    let peak: u64 = peak.trim().strip_suffix(" kB").unwrap().parse().unwrap();
+    assert!(
+        peak <= limit("stub_resident_kib"),
+        "the stub takes {peak} KiB"
     );
 }
