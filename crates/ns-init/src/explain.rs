@@ -123,10 +123,6 @@ fn parts(plan: &Plan, op: &Op) -> (&'static str, String) {
         Op::Close { slot: closed } => ("close", slot(closed)),
         Op::Duplicate { from, to } => ("dup3", format!("{}, {to}", slot(from))),
         Op::CloseFrom { first } => ("close_range", format!("{first}, ~0")),
-        Op::CloseForeign => (
-            "close_range",
-            "3, ~0, all that the plan does not hold".into(),
-        ),
         Op::SendDescriptor { slot: sent } => ("sendmsg", format!("SCM_RIGHTS {}", slot(sent))),
         Op::OpenHost { path, out, .. } => ("openat2", format!("{} -> {}", text(path), slot(out))),
         Op::OpenInRoot {

@@ -144,7 +144,6 @@ impl Machine<'_> {
                 sys::dup3(self.slot(from), to, 0).at_detail(Call::Dup3, to as u32)?;
             }
             Op::CloseFrom { first } => self.close_from(first)?,
-            Op::CloseForeign => self.close_foreign()?,
             Op::SendDescriptor { slot } => self.send_descriptor(slot)?,
             Op::OpenHost {
                 out,
@@ -384,25 +383,6 @@ impl Machine<'_> {
             return close_between(socket + 1, u32::MAX);
         }
         close_between(first, u32::MAX)
-    }
-
-    /// Closes all gaps between the descriptors that are to stay, lowest first.
-    fn close_foreign(&mut self) -> Outcome<()> {
-        let mut from = 3_u32;
-        loop {
-            let kept = self
-                .slots
-                .iter()
-                .copied()
-                .chain([self.socket])
-                .filter(|number| *number >= 0 && *number as u32 >= from)
-                .min();
-            let Some(kept) = kept else {
-                return close_between(from, u32::MAX);
-            };
-            close_between(from, kept as u32)?;
-            from = kept as u32 + 1;
-        }
     }
 
     fn send_descriptor(&self, slot: Slot) -> Outcome<()> {

@@ -147,8 +147,6 @@ pub enum Op {
     Duplicate { from: Slot, to: i32 },
     /// `close_range(2)` of every number from `first` on, the socket to the caller excepted.
     CloseFrom { first: i32 },
-    /// Closes every number from 3 on that is neither in a slot nor the socket to the caller.
-    CloseForeign,
     /// Sends a descriptor to the caller.
     SendDescriptor { slot: Slot },
 
