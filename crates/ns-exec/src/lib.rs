@@ -65,3 +65,8 @@ pub use terminal::{HostTerminal, WindowSize};
 pub use ns_cgroups::{MemoryEvent, MemoryEvents};
 /// `get_namespace_flags` of the seed: the `CLONE_NEW*` bits of the namespaces that are made.
 pub use ns_config::namespace_flags as get_namespace_flags;
+
+/// Holds the README to what compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
