@@ -40,7 +40,6 @@ use crate::state_dir::{Contended, Locked, StateDir, no_container};
 /// # Ok::<(), ns_exec::Error>(())
 /// ```
 #[derive(Debug)]
-#[must_use = "dropping it leaves the container as it is"]
 pub struct Container<'a> {
     pub(crate) dir: &'a StateDir,
     pub(crate) state: ContainerState,
