@@ -31,7 +31,6 @@ variants![
     rootfs_that_is_a_file_is_refused,
     source_of_a_bind_that_is_not_there_is_refused,
     destination_below_proc_is_refused,
-    processes_that_have_run_out_are_a_limit,
     namespaces_that_have_run_out_name_the_switch,
 ];
 
@@ -253,10 +252,9 @@ fn destination_below_proc_is_refused(test: &Test) {
 }
 
 /// Root is above this limit.
-fn processes_that_have_run_out_are_a_limit(test: &Test) {
-    if test.is_root() {
-        return;
-    }
+#[test]
+fn processes_that_have_run_out_are_a_limit() {
+    let test = needs!(plain, user_namespace);
     let output = test
         .nsrun_under(&["prlimit", "--nproc=0"], ["sandbox", "--", "true"])
         .run();

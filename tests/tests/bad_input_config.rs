@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 
 variants![
     config_that_is_not_there_is_refused,
-    config_that_is_unreadable_is_refused,
     config_that_is_no_file_is_refused,
     config_that_is_no_json_is_refused,
     key_that_is_unknown_is_refused_with_a_suggestion,
@@ -67,10 +66,10 @@ fn config_that_is_not_there_is_refused(test: &Test) {
     output.assert_error(125, &["\"container.json\"", "No such file"]);
 }
 
-fn config_that_is_unreadable_is_refused(test: &Test) {
-    if test.is_root() {
-        return;
-    }
+/// Root may read every file.
+#[test]
+fn config_that_is_unreadable_is_refused() {
+    let test = needs!(plain, user_namespace);
     let path = test.write("secret.json", "{}");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).expect("chmod");
     let output = test
