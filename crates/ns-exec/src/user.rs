@@ -1,5 +1,7 @@
 //! Who the command runs as: looked up in the files that the container will see, as bytes.
 
+use std::os::unix::ffi::OsStrExt as _;
+
 use ns_config::{Config, Mount, MountKind, NamespaceKind, ResolvedUser, Rootfs, Setting};
 use ns_mount::Root;
 
@@ -18,6 +20,16 @@ pub(crate) fn resolve_in(
     config: &Config,
     read: impl Fn(&str) -> Result<Vec<u8>>,
 ) -> Result<ResolvedUser> {
+    let user = &config.process.user;
+    // Two ids leave only the home directory to be looked up.
+    let needs_files = user.uid().is_none() || user.gid().is_none() || !has_home(config);
+    let read = |path| {
+        if needs_files {
+            read(path)
+        } else {
+            Ok(Vec::new())
+        }
+    };
     let passwd = read("/etc/passwd")?;
     let group = read("/etc/group")?;
     config.process.user.resolve(&passwd, &group).map_err(|error| {
@@ -29,6 +41,13 @@ pub(crate) fn resolve_in(
             .with_pointer(config.source.pointer(Setting::User))
             .with_hint("the name must be in the container's /etc/passwd or /etc/group; an id always works")
     })
+}
+
+fn has_home(config: &Config) -> bool {
+    let entries = &config.process.environment;
+    entries
+        .iter()
+        .any(|entry| entry.len() > 5 && entry.as_bytes().starts_with(b"HOME="))
 }
 
 /// The file as the container will see it; empty when it is not there.

@@ -43,11 +43,51 @@ fn retry(mut open: impl FnMut() -> sys::Result<i32>) -> sys::Result<i32> {
     Err(sys::EAGAIN)
 }
 
+/// Makes what is missing of a path below the root, and opens its end.
+pub(crate) fn create_in_root(root: i32, path: &[u8], new: New) -> Outcome<i32> {
+    match create_last(root, path, new)? {
+        Some(made) => Ok(made),
+        None => create_by_walking(root, path, new),
+    }
+}
+
+/// The usual case: only the last name is missing. `None` when it is not so, or somebody was faster.
+fn create_last(root: i32, path: &[u8], new: New) -> Outcome<Option<i32>> {
+    let end = path
+        .iter()
+        .rposition(|byte| *byte != b'/')
+        .map_or(0, |last| last + 1);
+    let path = path.get(..end).unwrap_or_default();
+    let cut = path
+        .iter()
+        .rposition(|byte| *byte == b'/')
+        .map_or(0, |slash| slash + 1);
+    let (above, last) = path.split_at_checked(cut).unwrap_or_default();
+    if matches!(last, b"" | b"." | b"..") {
+        return Ok(None);
+    }
+    let mut name = Buffer::new();
+    name.push(last)?;
+    let mut directory = Buffer::new();
+    directory.push(b"./")?;
+    directory.push(above)?;
+    let Ok(parent) = lookup(root, directory.text()?, sys::O_PATH | sys::O_DIRECTORY) else {
+        return Ok(None);
+    };
+    let made = make_name(parent, &name, new).map(|()| {
+        let flags = sys::O_PATH | sys::O_NOFOLLOW;
+        let resolve = sys::RESOLVE_BENEATH | sys::RESOLVE_NO_SYMLINKS;
+        sys::openat2(parent, name.text().unwrap_or(c""), flags, 0, resolve)
+    });
+    sys::close(parent);
+    Ok(made.ok().and_then(Result::ok))
+}
+
 /// Walks a path from the root one name at a time and makes what is missing.
 ///
 /// Links are read and followed by hand, inside the root. Every name is opened from the root with
 /// links forbidden, so a swapped component is seen as the link it is and never followed unseen.
-pub(crate) fn create_in_root(root: i32, path: &[u8], new: New) -> Outcome<i32> {
+fn create_by_walking(root: i32, path: &[u8], new: New) -> Outcome<i32> {
     let mut done = Buffer::new();
     let mut rest = Buffer::new();
     rest.push(path)?;
@@ -124,7 +164,17 @@ fn open_child(root: i32, directory: &Buffer, name: &Buffer) -> sys::Result<i32> 
 
 fn make_child(root: i32, directory: &Buffer, name: &Buffer, new: New) -> Outcome<()> {
     let parent = open_exact(root, directory).at(Call::Openat2)?;
-    let made = match new {
+    let made = make_name(parent, name, new);
+    sys::close(parent);
+    match made {
+        // Somebody else made it meanwhile: what it is shows when it is opened.
+        Err(fault) if fault.errno == sys::EEXIST.0 => Ok(()),
+        made => made,
+    }
+}
+
+fn make_name(parent: i32, name: &Buffer, new: New) -> Outcome<()> {
+    match new {
         New::Directory(mode) => sys::mkdirat(parent, name.text()?, mode)
             .map(drop)
             .at(Call::Mkdirat),
@@ -137,11 +187,5 @@ fn make_child(root: i32, directory: &Buffer, name: &Buffer, new: New) -> Outcome
         )
         .map(sys::close)
         .at(Call::Openat2),
-    };
-    sys::close(parent);
-    match made {
-        // Somebody else made it meanwhile: what it is shows when it is opened.
-        Err(fault) if fault.errno == sys::EEXIST.0 => Ok(()),
-        made => made,
     }
 }
