@@ -231,6 +231,21 @@ impl<'a> Container<'a> {
         Target::from_pidfd(ProcessIdentity::of_state(&self.state).open_checked()?)
     }
 
+    /// The command as a pidfd, which becomes readable when it has ended.
+    ///
+    /// # Errors
+    /// Those of [`ProcessIdentity::open_process`].
+    pub fn open_process(&self) -> Result<OwnedFd> {
+        let opened = ProcessIdentity::of_state(&self.state).open_process();
+        opened.map_err(|error| match error.kind() {
+            Kind::Gone => {
+                let hint = format!("nsrun delete {} removes what it has left", self.id());
+                error.with_hint(hint)
+            }
+            _ => error,
+        })
+    }
+
     /// The control group; `None` when it has none of its own.
     ///
     /// # Errors
@@ -261,7 +276,7 @@ impl<'a> Container<'a> {
     /// | `InvalidValue` | EINVAL | there is no such signal |
     /// | `Denied` | EPERM | it is another user's |
     pub fn signal(&self, signal: i32) -> Result<()> {
-        let pidfd = ProcessIdentity::of_state(&self.state).open_process()?;
+        let pidfd = self.open_process()?;
         send(&pidfd, signal)
     }
 
@@ -327,7 +342,7 @@ impl<'a> Container<'a> {
     /// | `Gone` | the command has ended |
     /// | `Denied` | interfaces without an end on the host are counted inside, which takes `CAP_SYS_ADMIN` |
     pub fn stats(&self) -> Result<ContainerStats> {
-        let pidfd = ProcessIdentity::of_state(&self.state).open_process()?;
+        let pidfd = self.open_process()?;
         let cgroup_stats = match self.cgroup()? {
             Some(group) => group.stats().map_err(|error| cgroup_error(&error))?.cgroup,
             None => ns_config::stats::CgroupStats::default(),
@@ -359,7 +374,7 @@ impl<'a> Container<'a> {
     /// | `Gone` | the command has ended |
     /// | `Unsupported` | it has neither a group nor a pid namespace of its own |
     pub fn processes(&self) -> Result<Vec<i32>> {
-        let _alive = ProcessIdentity::of_state(&self.state).open_process()?;
+        let _alive = self.open_process()?;
         if let Some(group) = self.cgroup()? {
             return group.processes().map_err(|error| cgroup_error(&error));
         }
@@ -405,7 +420,7 @@ impl<'a> Container<'a> {
 
     /// The group, of a command that has not ended: otherwise its name may be another's by now.
     fn live_group(&self) -> Result<Cgroup> {
-        let _alive = ProcessIdentity::of_state(&self.state).open_process()?;
+        let _alive = self.open_process()?;
         self.cgroup()?.ok_or_else(|| no_group(self.id()))
     }
 

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use ns_config::{Capability, Rlimit, UserSpec};
 
+use crate::verbs::{ContainerVerb, Limits};
+
 /// Runs a command in a fresh container.
 #[derive(Debug, Parser)]
 #[command(
@@ -17,20 +19,28 @@ use ns_config::{Capability, Rlimit, UserSpec};
                   Examples:\n  \
                   nsrun sandbox -- sh -c 'hostname; id; ps; ls /'\n  \
                   nsrun sandbox --bind . /work --chdir /work --share-net -- make test\n  \
+                  nsrun sandbox --id box1 --detach -- sleep 1000; nsrun list; nsrun delete --force box1\n  \
                   nsrun explain sandbox -- true\n  \
                   nsrun doctor"
 )]
 pub(crate) struct Arguments {
+    /// Where containers with an id are remembered [default: /run/nsrun, or $XDG_RUNTIME_DIR/nsrun].
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) root: Option<PathBuf>,
     #[command(subcommand)]
     pub(crate) verb: Verb,
 }
 
+// The flags of the other verbs are not even looked at: half of the time of parsing.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Verb {
     /// Run a command on this host's files, read-only, with safe defaults; root or not.
     Sandbox(Box<SandboxFlags>),
     /// Run a command in the container that a container.json describes.
     Run(RunFlags),
+    #[command(flatten)]
+    Container(ContainerVerb),
     /// Print every step of a start instead of taking it.
     Explain {
         /// Print JSON: a list of steps with what, call and pointer.
@@ -49,6 +59,7 @@ pub(crate) enum Verb {
 
 /// What can be explained: the same words as it is run with.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Explainable {
     /// The steps of `nsrun sandbox`.
     Sandbox(Box<SandboxFlags>),
@@ -61,9 +72,22 @@ pub(crate) struct RunFlags {
     /// The configuration, as docker/libcontainer's nsinit read it.
     #[arg(long, value_name = "FILE", default_value = "container.json")]
     pub(crate) config: PathBuf,
+    #[command(flatten)]
+    pub(crate) name: NameFlags,
     /// The command and its arguments.
     #[arg(last = true, required = true, value_name = "CMD")]
     pub(crate) command: Vec<OsString>,
+}
+
+/// How a container is found again.
+#[derive(Debug, Args)]
+pub(crate) struct NameFlags {
+    /// Remember the container under this name until its command has ended and it was deleted.
+    #[arg(long, value_name = "ID")]
+    pub(crate) id: Option<String>,
+    /// Return once the command runs; its input and output are /dev/null. `nsrun delete` removes what it leaves.
+    #[arg(long, short = 'd', requires = "id")]
+    pub(crate) detach: bool,
 }
 
 /// Flags that change the file system are applied in the order in which they stand.
@@ -130,11 +154,15 @@ pub(crate) struct SandboxFlags {
     #[arg(long)]
     pub(crate) new_session: bool,
     /// Kill the command when nsrun ends.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "detach")]
     pub(crate) die_with_parent: bool,
     /// Give the command a terminal of its own; the standard input must be one.
-    #[arg(long, short = 't')]
+    #[arg(long, short = 't', conflicts_with = "detach")]
     pub(crate) tty: bool,
+    #[command(flatten)]
+    pub(crate) limits: Limits,
+    #[command(flatten)]
+    pub(crate) name: NameFlags,
     /// The command and its arguments.
     #[arg(last = true, required = true, value_name = "CMD")]
     pub(crate) command: Vec<OsString>,

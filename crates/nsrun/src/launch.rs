@@ -1,12 +1,13 @@
-//! Running the command in the foreground.
+//! Running the command, in the foreground or without us.
 
 use std::ffi::OsString;
 use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use ns_config::Config;
-use ns_exec::{HostTerminal, Relay, Start};
+use ns_exec::{Container, ExitStatus, HostTerminal, Process, Relay, Start, StateDir, Stream};
 
+use crate::arguments::NameFlags;
 use crate::report::Failure;
 
 /// A configuration larger than this is refused.
@@ -25,24 +26,103 @@ pub(crate) fn read_config(path: &Path) -> Result<Config, Failure> {
     Config::from_seed(&text).map_err(|error| Failure::new(format!("{path:?}: {error}")))
 }
 
-/// Gives the command's exit code.
-pub(crate) fn run(config: &Config, command: Vec<OsString>) -> Result<u8, Failure> {
-    let stdin = std::io::stdin();
-    let mut start = Start::new(config, command);
-    if config.process.terminal {
-        start = start.window_size(HostTerminal::size(stdin.as_fd())?);
+/// Gives the command's exit code; 0 when it goes on without us.
+pub(crate) fn run(
+    mut config: Config,
+    command: Vec<OsString>,
+    name: &NameFlags,
+    root: Option<&Path>,
+) -> Result<u8, Failure> {
+    match &name.id {
+        None => run_nameless(&config, command),
+        Some(id) => {
+            let dir = crate::verbs::state_dir(root)?;
+            if name.detach {
+                detach(&mut config, command, id, &dir)
+            } else {
+                run_named(&config, command, id, &dir)
+            }
+        }
     }
-    let prepared = start.prepare()?;
+}
+
+fn run_nameless(config: &Config, command: Vec<OsString>) -> Result<u8, Failure> {
+    let prepared = start(config, command)?.prepare()?;
     // ORDER: before the start, so that no signal is lost in between.
     let relay = Relay::new()?;
     let process = prepared.start()?;
-    let terminal = match config.process.terminal {
-        true => Some(HostTerminal::raw(stdin.as_fd())?),
-        false => None,
-    };
-    let status = relay.run(&process, terminal.as_ref());
-    drop(terminal);
+    let status = stand_by(&relay, &process);
     process.release()?;
-    let status = status?;
-    Ok(u8::try_from(status.code() & 0xff).unwrap_or(u8::MAX))
+    Ok(exit_code(status?))
+}
+
+/// The container is removed when its command has ended.
+pub(crate) fn run_named(
+    config: &Config,
+    command: Vec<OsString>,
+    id: &str,
+    dir: &StateDir,
+) -> Result<u8, Failure> {
+    let start = start(config, command)?;
+    // ORDER: before the start, so that no signal is lost in between.
+    let relay = Relay::new()?;
+    let container = Container::start(start, id, dir)?;
+    let process = container
+        .process()
+        .ok_or_else(|| Failure::new("the container has no process".to_owned()))?;
+    let status = stand_by(&relay, process);
+    match container.delete() {
+        // Somebody else was quicker.
+        Err(error) if error.kind() == ns_exec::Kind::NotFound => {}
+        removed => removed?,
+    }
+    Ok(exit_code(status?))
+}
+
+fn detach(
+    config: &mut Config,
+    command: Vec<OsString>,
+    id: &str,
+    dir: &StateDir,
+) -> Result<u8, Failure> {
+    if config.process.terminal {
+        return Err(
+            Failure::new("--detach: the configuration asks for a terminal".to_owned())
+                .with_hint("nobody would read it; set \"tty\" to false"),
+        );
+    }
+    if config.process.parent_death_signal != 0 {
+        return Err(Failure::new(
+            "--detach: the configuration has the command die with nsrun".to_owned(),
+        ));
+    }
+    // The caller's terminal is to signal and to hang up others.
+    config.process.new_session = true;
+    let start = Start::new(config, command)
+        .stdin(Stream::Null)
+        .stdout(Stream::Null)
+        .stderr(Stream::Null);
+    Container::start(start, id, dir)?;
+    Ok(0)
+}
+
+fn start(config: &Config, command: Vec<OsString>) -> Result<Start<'_>, Failure> {
+    let start = Start::new(config, command);
+    Ok(match config.process.terminal {
+        true => start.window_size(HostTerminal::size(std::io::stdin().as_fd())?),
+        false => start,
+    })
+}
+
+fn stand_by(relay: &Relay, process: &Process) -> ns_exec::Result<ExitStatus> {
+    let stdin = std::io::stdin();
+    let terminal = match process.terminal() {
+        Some(_) => Some(HostTerminal::raw(stdin.as_fd())?),
+        None => None,
+    };
+    relay.run(process, terminal.as_ref())
+}
+
+pub(crate) fn exit_code(status: ExitStatus) -> u8 {
+    u8::try_from(status.code() & 0xff).unwrap_or(u8::MAX)
 }

@@ -5,6 +5,7 @@ mod explain;
 mod launch;
 mod report;
 mod sandbox;
+mod verbs;
 
 use std::process::ExitCode;
 
@@ -29,12 +30,17 @@ fn run() -> Result<u8, Failure> {
     let arguments =
         Arguments::from_arg_matches(&matches).map_err(|error| Failure::new(error.to_string()))?;
     let verb_matches = matches.subcommand().map(|(_, matches)| matches);
+    let root = arguments.root.as_deref();
     match arguments.verb {
         Verb::Sandbox(flags) => {
             let config = sandbox::config(&flags, verb_matches)?;
-            launch::run(&config, flags.command)
+            launch::run(config, flags.command, &flags.name, root)
         }
-        Verb::Run(run) => launch::run(&launch::read_config(&run.config)?, run.command),
+        Verb::Run(run) => {
+            let config = launch::read_config(&run.config)?;
+            launch::run(config, run.command, &run.name, root)
+        }
+        Verb::Container(verb) => verbs::run(verb, root),
         Verb::Explain { json, what } => {
             let inner = verb_matches
                 .and_then(|matches| matches.subcommand())

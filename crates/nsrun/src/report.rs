@@ -34,6 +34,13 @@ impl Failure {
         self
     }
 
+    /// The first of several, with the other among the further problems.
+    pub(crate) fn with_also(mut self, also: Failure) -> Self {
+        self.also.push(also.message);
+        self.also.extend(also.also);
+        self
+    }
+
     /// Prints further problems, and then one line with the error, its cause and its hint.
     pub(crate) fn report(self) -> ExitCode {
         for also in &self.also {

@@ -4,7 +4,9 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 
 use clap::ArgMatches;
-use ns_config::{CapabilitySet, Config, Mount, MountAttributes, MountKind, MountOptions};
+use ns_config::{
+    CapabilitySet, CgroupConfig, Config, Mount, MountAttributes, MountKind, MountOptions,
+};
 use ns_exec::Sandbox;
 
 use crate::arguments::{Capabilities, SandboxFlags};
@@ -31,7 +33,29 @@ pub(crate) fn config(
         die_with_parent: flags.die_with_parent,
         terminal: flags.tty,
     };
-    Ok(sandbox.config()?)
+    let mut config = sandbox.config()?;
+    config.cgroup = cgroup(flags);
+    Ok(config)
+}
+
+/// A group for the limits that were asked for; and for a container with an id, to be paused and measured, where that
+/// takes no right that we may lack.
+fn cgroup(flags: &SandboxFlags) -> Option<CgroupConfig> {
+    let limits = crate::verbs::settings(&flags.limits);
+    let can_make = || {
+        let is_writable = nix::unistd::access("/sys/fs/cgroup", nix::unistd::AccessFlags::W_OK);
+        nix::unistd::geteuid().is_root() && is_writable.is_ok()
+    };
+    let is_wanted = flags.name.id.is_some() && can_make();
+    if limits == CgroupConfig::default() && !is_wanted {
+        return None;
+    }
+    let unnamed = || format!("sandbox-{}", std::process::id());
+    Some(CgroupConfig {
+        name: flags.name.id.clone().unwrap_or_else(unnamed),
+        parent: "nsrun".to_owned(),
+        ..limits
+    })
 }
 
 fn capabilities(flags: &SandboxFlags) -> CapabilitySet {
