@@ -304,7 +304,7 @@ const HELD_US: u32 = 1_500_000;
 impl HeldStub {
     /// Starts a harmless command under `strace`; `None`, and a loud skip, where that does not work.
     #[must_use]
-    pub fn start(test: &Test, attack: &Attack<'_>) -> Option<HeldStub> {
+    pub fn start(test: &Test, config: &Value) -> Option<HeldStub> {
         let works = std::process::Command::new(STRACE)
             .args(["-f", "-o", "/dev/null", "true"])
             .status()
@@ -313,7 +313,7 @@ impl HeldStub {
             test.skip("needs a working /usr/bin/strace (package strace)");
             return None;
         }
-        let config = write_json(test.path(), &attack.config());
+        let config = write_json(test.path(), config);
         let running = crate::Invocation::new(Path::new(STRACE))
             .args([
                 "-f",
@@ -336,7 +336,8 @@ impl HeldStub {
             "41 "
         };
         loop {
-            let child = first_child(running.pid()).and_then(first_child);
+            // In a joined process namespace it is the second child of its caller that goes on.
+            let child = first_child(running.pid()).and_then(last_child);
             let at = child.map(|pid| fs::read_to_string(format!("/proc/{pid}/syscall")));
             if let (Some(pid), Some(Ok(call))) = (child, at)
                 && call.starts_with(number)
@@ -361,6 +362,18 @@ impl HeldStub {
 }
 
 fn first_child(pid: i32) -> Option<i32> {
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
-    children.split_whitespace().next()?.parse().ok()
+    children(pid).first().copied()
+}
+
+fn last_child(pid: i32) -> Option<i32> {
+    children(pid).last().copied()
+}
+
+/// The children of a process, oldest first.
+#[must_use]
+pub fn children(pid: i32) -> Vec<i32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    text.split_whitespace()
+        .filter_map(|word| word.parse().ok())
+        .collect()
 }

@@ -693,7 +693,7 @@ fn h14_nobody_can_attach_before_anything_is_joined_or_opened() {
 fn h14_program_that_the_container_sees_is_sealed() {
     let test = needs!(root, busybox);
     let attack = Attack::new(&test);
-    let Some(stub) = HeldStub::start(&test, &attack) else {
+    let Some(stub) = HeldStub::start(&test, &attack.config()) else {
         return;
     };
     let program = fs::read_link(stub.proc("exe")).unwrap();

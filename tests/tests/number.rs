@@ -312,7 +312,7 @@ fn nsrun_stays_as_small_as_promised() {
 fn stub_takes_no_more_memory_than_promised() {
     let test = needs!(root, busybox);
     let attack = Attack::new(&test);
-    let Some(stub) = HeldStub::start(&test, &attack) else {
+    let Some(stub) = HeldStub::start(&test, &attack.config()) else {
         return;
     };
     let status = std::fs::read_to_string(stub.proc("status")).unwrap();
