@@ -1,5 +1,7 @@
 //! What making a group would do, in words, without doing it.
 
+use std::{collections::BTreeMap, path::Path};
+
 use crate::{
     controller::Controller,
     create::{self, Place},
@@ -72,6 +74,36 @@ impl CgroupSpec {
             )?);
         }
         Ok(steps)
+    }
+
+    /// What [`Cgroup::paths`](crate::Cgroup::paths) and [`Cgroup::made_paths`](crate::Cgroup::made_paths) are going to
+    /// say, as far as it can be known before: for a record that is there before the group is. Another process may
+    /// make a directory first, which is then not to be counted as made.
+    ///
+    /// # Errors
+    /// Those of [`explain`](Self::explain).
+    pub fn planned_paths(
+        &self,
+        layout: &Layout,
+    ) -> Result<(BTreeMap<String, String>, Vec<String>)> {
+        let (mut paths, mut made) = (BTreeMap::new(), Vec::new());
+        for place in create::places(layout, self)? {
+            let directory = place.directory(self);
+            let keys = place.hierarchy.controllers().iter().cloned();
+            let unified = (place.hierarchy.version() == Version::V2).then(String::new);
+            paths.extend(keys.chain(unified).map(|key| (key, directory.clone())));
+            let n_above = self.path().above().len();
+            let levels: Vec<&Path> = Path::new(&directory)
+                .ancestors()
+                .take(n_above + 1)
+                .collect();
+            let missing = levels
+                .into_iter()
+                .rev()
+                .filter(|level| level.as_os_str() == directory.as_str() || !level.exists());
+            made.extend(missing.filter_map(Path::to_str).map(str::to_owned));
+        }
+        Ok((paths, made))
     }
 }
 

@@ -447,6 +447,10 @@ impl<'a> Container<'a> {
 /// Brings a state up to how far the start has come.
 fn note(state: &mut ContainerState, progress: Progress<'_>) -> Result<()> {
     match progress {
+        Progress::Planned(plan) => {
+            (state.cgroup_paths, state.made_cgroup_paths) = plan.planned_cgroup()?;
+            Ok(())
+        }
         Progress::Group(resources) => {
             if let Some(group) = resources.cgroup() {
                 state.cgroup_paths = group.paths();

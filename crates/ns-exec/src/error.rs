@@ -148,7 +148,7 @@ impl Error {
     ) -> Self {
         let mut problems = problems.into_iter();
         let first = problems.next();
-        let message = first.map_or_else(String::new, problem_text);
+        let message = first.map_or_else(String::new, ns_config::Problem::line);
         let mut ours = Self::new(
             Kind::InvalidValue,
             Stage::Configuration,
@@ -156,7 +156,7 @@ impl Error {
         );
         ours.0.hint = first.and_then(|problem| problem.hint.clone());
         ours.0.pointer = first.map(|problem| problem.pointer.clone());
-        ours.0.also = problems.map(problem_text).collect();
+        ours.0.also = problems.map(ns_config::Problem::line).collect();
         ours
     }
 
@@ -209,7 +209,14 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.message)
+        f.write_str(&self.0.message)?;
+        match &self.0.pointer {
+            // Most messages of the crates below name it already.
+            Some(pointer) if !pointer.is_empty() && !self.0.message.contains(pointer) => {
+                write!(f, " (from {pointer})")
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -238,22 +245,6 @@ impl From<&ns_init::Error> for Error {
         let (errno, hint, pointer) = (error.errno(), error.hint(), error.config_pointer());
         Error::relayed(kind, stage, error, errno, hint, pointer, [])
     }
-}
-
-fn problem_text(problem: &ns_config::Problem) -> String {
-    let mut text = String::new();
-    for part in [&problem.pointer, &problem.value] {
-        if !part.is_empty() {
-            text.push_str(part);
-            text.push_str(": ");
-        }
-    }
-    text.push_str(&problem.rule);
-    if !problem.accepted.is_empty() {
-        text.push_str("; accepted: ");
-        text.push_str(&problem.accepted);
-    }
-    text
 }
 
 fn init_kind(kind: ns_init::Kind) -> Kind {

@@ -66,40 +66,35 @@ impl Container<'_> {
             // The process was there all the time, so the names have not changed hands.
             _ => Claimed::default(),
         };
-        let ended = |groups: &[Cgroup]| -> Result<()> {
-            for group in groups {
-                group.kill(TEARDOWN).map_err(|error| cgroup_error(&error))?;
-            }
-            pidfd.map_or(Ok(()), end)
+        let groups = match others.has_group {
+            true => Ok(Vec::new()),
+            false => remaining_groups(state),
         };
-        let remove_groups = || -> Result<()> {
-            let groups = match others.has_group {
-                true => Vec::new(),
-                false => remaining_groups(state)?,
-            };
-            let outcome = ended(&groups);
-            // Reaped, if it was not before.
-            let _reaped = self
-                .process
-                .as_ref()
-                .filter(|_| outcome.is_ok())
-                .map(Process::wait);
-            outcome?;
-            let removed = groups.iter().map(|group| group.remove(TEARDOWN));
-            Error::of_many(removed.filter_map(|removed| removed.err().map(|e| cgroup_error(&e))))
-        };
+        let ended = groups.and_then(|groups| match has_process(state) {
+            true => self.end_all(&groups, pidfd),
+            false => remove_unused(&groups),
+        });
         // Waiting for the kernel takes some 20 ms: they go with the first process of the container.
         let goes_by_itself =
             self.process.is_some() && state.config.namespaces.creates(NamespaceKind::Pid);
-        let outcomes = [
-            remove_groups(),
-            match goes_by_itself || others.has_interface {
-                true => Ok(()),
-                false => ns_network::remove_host_interfaces(&state.host_interfaces)
-                    .map_err(|error| from_network(Stage::Caller, &error)),
-            },
-        ];
-        Error::of_many(outcomes.into_iter().filter_map(Result::err))
+        let network = match goes_by_itself || others.has_interface {
+            true => Ok(()),
+            false => ns_network::remove_host_interfaces(&state.host_interfaces)
+                .map_err(|error| from_network(Stage::Caller, &error)),
+        };
+        Error::of_many([ended, network].into_iter().filter_map(Result::err))
+    }
+
+    /// Ends all processes, and removes the groups.
+    fn end_all(&self, groups: &[Cgroup], pidfd: Option<&OwnedFd>) -> Result<()> {
+        for group in groups {
+            group.kill(TEARDOWN).map_err(|error| cgroup_error(&error))?;
+        }
+        pidfd.map_or(Ok(()), end)?;
+        // It may have been reaped before.
+        let _reaped = self.process.as_ref().map(Process::wait);
+        let removed = groups.iter().map(|group| group.remove(TEARDOWN));
+        Error::of_many(removed.filter_map(|removed| removed.err().map(|e| cgroup_error(&e))))
     }
 
     /// A container that ended long ago may have left its names to another that lives.
@@ -145,6 +140,22 @@ enum Running {
 struct Claimed {
     has_group: bool,
     has_interface: bool,
+}
+
+/// A start that was cut off before it has no process to end: whoever is in a group of that name is another's.
+fn has_process(state: &ContainerState) -> bool {
+    state.phase != Phase::Creating || state.init_start_ticks != 0
+}
+
+/// Removes the groups that nobody is in. A child of the start that was cut off ends by itself at once.
+fn remove_unused(groups: &[Cgroup]) -> Result<()> {
+    for group in groups {
+        match group.remove(ORPHAN_ENDS) {
+            Err(error) if error.kind() == ns_cgroups::Kind::Busy => {}
+            removed => removed.map_err(|error| cgroup_error(&error))?,
+        }
+    }
+    Ok(())
 }
 
 fn is_same(one: &ContainerState, other: &ContainerState) -> bool {
@@ -220,3 +231,6 @@ fn still_runs(id: &str) -> Error {
     let hint = format!("nsrun kill {id} asks it to, nsrun delete --force {id} does not ask");
     Error::new(Kind::Busy, Stage::Caller, message).with_hint(hint)
 }
+
+/// How long a process may take to notice that nobody waits for it any more.
+const ORPHAN_ENDS: Duration = Duration::from_secs(1);

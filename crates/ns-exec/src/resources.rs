@@ -1,5 +1,6 @@
 //! What a container holds on the host while it runs: its control group and its network interfaces.
 
+use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
@@ -19,6 +20,9 @@ pub(crate) struct ResourcePlan {
     network: Option<NetworkPlan>,
     has_own_pids: bool,
 }
+
+/// Directories by controller, and those that are made.
+pub(crate) type PlannedCgroup = (BTreeMap<String, String>, Vec<String>);
 
 /// What was made.
 #[derive(Debug, Default)]
@@ -54,6 +58,18 @@ impl ResourcePlan {
         let by_clone =
             |(layout, _): &(Layout, CgroupSpec)| layout.kind() == ns_cgroups::LayoutKind::Unified;
         self.network.is_some() || self.cgroup.as_ref().is_some_and(|cgroup| !by_clone(cgroup))
+    }
+
+    /// Where the group is going to be, by controller, and which of its directories are going to be made.
+    pub(crate) fn planned_cgroup(&self) -> Result<PlannedCgroup> {
+        let planned = self
+            .cgroup
+            .as_ref()
+            .map(|(layout, spec)| spec.planned_paths(layout));
+        let planned = planned
+            .transpose()
+            .map_err(|error| from_cgroups(Stage::Caller, &error))?;
+        Ok(planned.unwrap_or_default())
     }
 
     /// Makes the control group, with its limits, before there is a process.

@@ -6,7 +6,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
 use ns_config::{
     Capabilities, CapabilitySet, Config, IdMap, MASKED_PATHS, Mount, MountAttributes, MountKind,
-    MountOptions, NamespaceKind, READONLY_PATHS, Rlimit, Rootfs, Source, UserSpec,
+    MountOptions, NamespaceKind, Process, READONLY_PATHS, Rlimit, Rootfs, Source, UserSpec,
 };
 
 use crate::error::{Error, Kind, Result, Stage};
@@ -108,7 +108,7 @@ impl Sandbox {
         self.namespaces(in_user_namespace, &mut config);
         let user = match &self.user {
             None => caller.spec(),
-            Some(user) if self.rootfs.is_none() && user.has_names() => host_user(user)?,
+            Some(user) if user.has_names() => named_user(user, self.rootfs.as_deref())?,
             Some(user) => user.clone(),
         };
         let given = match in_user_namespace {
@@ -285,23 +285,20 @@ fn map_ids(user: &UserSpec, caller: &Caller, config: &mut Config) {
     }
 }
 
-/// The ids of a user of the host, whose `/etc` the sandbox shows.
-fn host_user(user: &UserSpec) -> Result<UserSpec> {
-    let read = |path| {
-        fs::read(path).map_err(|error| {
-            Error::from_io(Stage::Configuration, &format!("open({path:?})"), &error)
-        })
+/// The ids of a user by name: of the root file system, or of the host, whose `/etc` the sandbox shows.
+fn named_user(user: &UserSpec, rootfs: Option<&str>) -> Result<UserSpec> {
+    let config = Config {
+        source: Source::Flags,
+        process: Process {
+            user: user.clone(),
+            ..Process::default()
+        },
+        ..Config::default()
     };
-    // The sandbox shows the host's files: they are the container's.
-    let invalid = |error: ns_config::Error| {
-        Error::new(Kind::NotFound, Stage::Configuration, error.to_string())
-            .with_pointer("--user")
-            .with_hint("an id always works")
-    };
-    let found = user
-        .resolve(&read("/etc/passwd")?, &read("/etc/group")?)
-        .map_err(invalid)?;
-    UserSpec::from_ids(found.uid, found.gid).map_err(invalid)
+    let read = |path: &str| crate::user::read_below(rootfs.unwrap_or("/"), path);
+    let found = crate::user::resolve_in(&config, read)?;
+    let spec = UserSpec::from_ids(found.uid, found.gid);
+    spec.map_err(|error| Error::new(Kind::InvalidValue, Stage::Configuration, error.to_string()))
 }
 
 /// The home directory inside, whoever the user is.

@@ -29,6 +29,8 @@ pub struct Prepared {
 /// How far a start has come, for whoever keeps a record of it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Progress<'a> {
+    /// Nothing is there; the control group is going to be.
+    Planned(&'a ResourcePlan),
     /// The control group is there, the process is not.
     Group(&'a Resources),
     /// The process waits, in its group and with its interfaces; it is not yet in all of its namespaces.
@@ -114,6 +116,7 @@ impl Prepared {
     }
 
     pub(crate) fn start_recorded(self, record: &mut Recorder<'_>) -> Result<Process> {
+        record(Progress::Planned(&self.resources))?;
         let mut resources = self.resources.create_cgroup()?;
         let recorded = record(Progress::Group(&resources));
         match recorded.and_then(|()| self.start_with(&mut resources, record)) {

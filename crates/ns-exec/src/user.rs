@@ -80,7 +80,7 @@ fn read_in_mount(mount: &Mount, rest: &str) -> Result<Vec<u8>> {
     }
 }
 
-fn read_below(directory: &str, path: &str) -> Result<Vec<u8>> {
+pub(crate) fn read_below(directory: &str, path: &str) -> Result<Vec<u8>> {
     let root = match Root::open(directory) {
         // The planner of the mounts tells more about a directory that is not there.
         Err(error) if error.kind() == ns_mount::Kind::NotFound => return Ok(Vec::new()),

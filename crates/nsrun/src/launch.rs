@@ -23,7 +23,7 @@ pub(crate) fn read_config(path: &Path) -> Result<Config, Failure> {
         )));
     }
     let text = std::fs::read(path).map_err(failed)?;
-    Config::from_seed(&text).map_err(|error| Failure::new(format!("{path:?}: {error}")))
+    Config::from_seed(&text).map_err(|error| Failure::of_configuration(path, &error))
 }
 
 /// Gives the command's exit code; 0 when it goes on without us.

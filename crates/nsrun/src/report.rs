@@ -1,6 +1,7 @@
 //! What is printed, and the exit codes.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use ns_exec::{Kind, Stage};
@@ -32,6 +33,19 @@ impl Failure {
     pub(crate) fn with_hint(mut self, hint: &str) -> Self {
         self.hint = Some(hint.to_owned());
         self
+    }
+
+    /// Every problem of a configuration file: the first as the error, each in one line.
+    pub(crate) fn of_configuration(path: &Path, error: &ns_config::Error) -> Self {
+        let mut problems = error.problems();
+        let first = problems.next();
+        let line = first.map_or_else(String::new, ns_config::Problem::line);
+        Failure {
+            message: format!("{path:?}: {}: {line}", error.step()),
+            hint: first.and_then(|problem| problem.hint.clone()),
+            also: problems.map(ns_config::Problem::line).collect(),
+            code: EXIT_OURS,
+        }
     }
 
     /// The first of several, with the other among the further problems.

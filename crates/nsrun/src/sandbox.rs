@@ -50,12 +50,11 @@ fn cgroup(flags: &SandboxFlags) -> Option<CgroupConfig> {
     if limits == CgroupConfig::default() && !is_wanted {
         return None;
     }
-    let unnamed = || format!("sandbox-{}", std::process::id());
-    Some(CgroupConfig {
-        name: flags.name.id.clone().unwrap_or_else(unnamed),
-        parent: "nsrun".to_owned(),
-        ..limits
-    })
+    let name = match &flags.name.id {
+        Some(id) => format!("nsrun-{id}"),
+        None => format!("nsrun-sandbox-{}", std::process::id()),
+    };
+    Some(CgroupConfig { name, ..limits })
 }
 
 fn capabilities(flags: &SandboxFlags) -> CapabilitySet {
