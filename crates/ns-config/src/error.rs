@@ -190,18 +190,27 @@ impl Problem {
     }
 }
 
+impl Problem {
+    /// The problem in one line, without the advice.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let parts = [&self.pointer, &self.value, &self.rule];
+        let parts: Vec<&str> = parts
+            .into_iter()
+            .map(String::as_str)
+            .filter(|part| !part.is_empty())
+            .collect();
+        let line = parts.join(": ");
+        match self.accepted.as_str() {
+            "" => line,
+            accepted => format!("{line}; accepted: {accepted}"),
+        }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for part in [&self.pointer, &self.value]
-            .into_iter()
-            .filter(|part| !part.is_empty())
-        {
-            write!(f, "{part}: ")?;
-        }
-        f.write_str(&self.rule)?;
-        if !self.accepted.is_empty() {
-            write!(f, "; accepted: {}", self.accepted)?;
-        }
+        f.write_str(&self.line())?;
         match &self.hint {
             Some(hint) => write!(f, "\nhint: {hint}"),
             None => Ok(()),

@@ -106,10 +106,10 @@ impl Sandbox {
         let caller = Caller::now();
         let in_user_namespace = self.user_namespace || !caller.is_root();
         self.namespaces(in_user_namespace, &mut config);
-        let user = match &self.user {
-            None => caller.spec(),
-            Some(user) if user.has_names() => named_user(user, self.rootfs.as_deref())?,
-            Some(user) => user.clone(),
+        let asked = self.user.clone().unwrap_or_else(|| caller.spec());
+        let ids = match asked.has_names() {
+            true => named_user(&asked, self.rootfs.as_deref())?,
+            false => asked.clone(),
         };
         let given = match in_user_namespace {
             // The caller has all of them there.
@@ -119,11 +119,11 @@ impl Sandbox {
             }
             false => self.capabilities,
         };
-        self.process(user.clone(), given, &mut config);
+        self.process(asked, given, &mut config);
         if in_user_namespace {
-            map_ids(&user, &caller, &mut config);
+            map_ids(&ids, &caller, &mut config);
         }
-        self.files(&user, &mut config)?;
+        self.files(&ids, &mut config)?;
         config.mounts.extend(self.mounts.iter().cloned());
         Ok(config)
     }
