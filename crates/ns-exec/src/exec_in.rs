@@ -12,6 +12,7 @@ use ns_init::{
 };
 use ns_mount::{Root, private_procfs};
 
+use crate::container::{Container, Status};
 use crate::error::{Error, Kind, Result, Stage};
 use crate::process::Process;
 use crate::resources::Resources;
@@ -342,4 +343,26 @@ fn gone() -> Error {
         "the container's process has ended",
     )
     .with_hint("start the container again; a stale state is removed by delete")
+}
+
+impl Container<'_> {
+    /// Starts another command in the container: [`exec_in`] its first process, in its control group.
+    ///
+    /// # Errors
+    /// Those of [`exec_in`], and
+    ///
+    /// | kind | when |
+    /// |---|---|
+    /// | `Gone` | its command has ended |
+    /// | `Hostile` | its process is another by now |
+    /// | `Busy` | it is paused: the new command would stand still as well |
+    pub fn exec(&self, start: Start<'_>) -> Result<Process> {
+        if self.status()? == Status::Paused {
+            let message = format!("container {:?} is paused", self.id());
+            let hint = format!("nsrun resume {}", self.id());
+            return Err(Error::new(Kind::Busy, Stage::Caller, message).with_hint(hint));
+        }
+        let cgroup = self.cgroup()?;
+        exec_in(&self.target()?, cgroup.as_ref(), start)
+    }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use ns_config::{Capability, Rlimit, UserSpec};
 
+use crate::exec::ExecFlags;
 use crate::verbs::{ContainerVerb, Limits};
 
 /// Runs a command in a fresh container.
@@ -39,6 +40,8 @@ pub(crate) enum Verb {
     Sandbox(Box<SandboxFlags>),
     /// Run a command in the container that a container.json describes.
     Run(RunFlags),
+    /// Run another command in a container that runs.
+    Exec(ExecFlags),
     #[command(flatten)]
     Container(ContainerVerb),
     /// Print every step of a start instead of taking it.

@@ -107,14 +107,21 @@ fn detach(
 }
 
 fn start(config: &Config, command: Vec<OsString>) -> Result<Start<'_>, Failure> {
-    let start = Start::new(config, command);
+    with_window_size(Start::new(config, command), config)
+}
+
+/// A terminal inside begins with the size of the one outside.
+pub(crate) fn with_window_size<'a>(
+    start: Start<'a>,
+    config: &Config,
+) -> Result<Start<'a>, Failure> {
     Ok(match config.process.terminal {
         true => start.window_size(HostTerminal::size(std::io::stdin().as_fd())?),
         false => start,
     })
 }
 
-fn stand_by(relay: &Relay, process: &Process) -> ns_exec::Result<ExitStatus> {
+pub(crate) fn stand_by(relay: &Relay, process: &Process) -> ns_exec::Result<ExitStatus> {
     let stdin = std::io::stdin();
     let terminal = match process.terminal() {
         Some(_) => Some(HostTerminal::raw(stdin.as_fd())?),

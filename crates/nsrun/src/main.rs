@@ -1,6 +1,7 @@
 //! `nsrun`: runs a command in a fresh container. Argument parsing and printing only.
 
 mod arguments;
+mod exec;
 mod explain;
 mod launch;
 mod report;
@@ -40,6 +41,7 @@ fn run() -> Result<u8, Failure> {
             let config = launch::read_config(&run.config)?;
             launch::run(config, run.command, &run.name, root)
         }
+        Verb::Exec(flags) => exec::exec(flags, root),
         Verb::Container(verb) => verbs::run(verb, root),
         Verb::Explain { json, what } => {
             let inner = verb_matches

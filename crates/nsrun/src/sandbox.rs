@@ -70,7 +70,7 @@ fn capabilities(flags: &SandboxFlags) -> CapabilitySet {
 }
 
 /// `NAME=VALUE` as it is; `NAME` with the caller's value.
-fn environment(entries: &[OsString]) -> Result<Vec<OsString>, Failure> {
+pub(crate) fn environment(entries: &[OsString]) -> Result<Vec<OsString>, Failure> {
     let entry = |entry: &OsString| {
         if entry.as_bytes().contains(&b'=') {
             ns_config::merge_environment([entry.clone()])
