@@ -145,10 +145,6 @@ fn user_that_is_unknown_in_the_rootfs_is_refused(test: &Test) {
         &["--rootfs", rootfs.text(), "--user", "no-such-user"],
         &["true"],
     );
-    if output.code == 0 && !test.is_root() {
-        return test
-            .skip("known bug: in a user namespace a name in the root's passwd is ignored (B7)");
-    }
     output.assert_error(125, &["no-such-user", "/etc/passwd"]);
 }
 
@@ -290,9 +286,7 @@ fn usage_error_is_one_line() {
     let output = test
         .nsrun(["sandbox", "--user", "4294967295", "--", "true"])
         .run();
-    if output.stderr.lines().count() > 1 {
-        return test.skip("known bug: usage errors are several lines of clap's (B2)");
-    }
+    assert_eq!(output.stderr.lines().count(), 1, "{output:?}");
     output.assert_error(125, &["--user", "4294967295"]);
 }
 

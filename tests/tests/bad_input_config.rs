@@ -387,12 +387,7 @@ fn device_of_another_kind_than_it_says_is_not_used(test: &Test) {
 fn error_of_reading_is_one_line() {
     let test = needs!();
     let output = run_text(&test, r#"{"hostnam": "x", "tty": 5}"#);
-    if !output
-        .stderr
-        .lines()
-        .all(|line| line.starts_with("nsrun: "))
-    {
-        return test.skip("known bug: errors of reading are several lines without our name (B8)");
-    }
+    let is_ours = |line: &str| line.starts_with("nsrun: ");
+    assert!(output.stderr.lines().all(is_ours), "{output:?}");
     output.assert_error(125, &["container.json", "/hostnam"]);
 }

@@ -26,13 +26,14 @@ pub(crate) struct TestProgram {
 pub(crate) struct Programs {
     /// All test programs.
     pub(crate) tests: Vec<TestProgram>,
-    /// `nsrun` of the same profile, for tests that start it.
+    /// `nsrun` as it is shipped, for tests that start it.
     pub(crate) nsrun: PathBuf,
 }
 
-/// Builds all test programs and `nsrun`.
+/// Builds all test programs, and `nsrun` with optimization: its promised size and the program that people run are
+/// what is tested.
 pub(crate) fn build(workspace: &Workspace) -> Result<Programs> {
-    let nsrun = build_json(&["build", "--package=nsrun", "--all-features"])?;
+    let nsrun = build_json(&["build", "--release", "--package=nsrun", "--all-features"])?;
     let nsrun = nsrun
         .iter()
         .find_map(|message| executable(message, "nsrun"))

@@ -240,7 +240,7 @@ pub enum Op {
     SetRootPropagation { depth: Depth, propagation: u64 },
     /// `move_mount(2)` of a detached mount onto the object in `target`.
     AttachMount { mount: Slot, target: Slot },
-    /// `move_mount(2)` of a detached mount onto `/`, where [`Op::EnterRoot`] will find it.
+    /// `move_mount(2)` of a detached mount onto `/`, where [`Op::PivotRoot`] will find it.
     AttachRoot { mount: Slot },
     /// Covers a file with a read-only mount of the device in `null`, so that nobody inside changes its mode
     /// or owner, and a directory with the detached mount in `empty`: with itself first, with copies of it then.
