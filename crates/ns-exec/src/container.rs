@@ -300,7 +300,7 @@ impl<'a> Container<'a> {
     /// |---|---|
     /// | `Unsupported` | the container has no group of its own, or the host has no freezer |
     /// | `Gone` | the command has ended |
-    /// | `Busy` | a process did not stop within ten seconds and the group was thawed again; or the container is being worked on |
+    /// | `Busy` | a process did not stop within ten seconds, and the group was thawed again |
     pub fn pause(&self) -> Result<()> {
         let _locked = self.lock(Contended::Wait)?;
         let group = self.live_group()?;

@@ -24,7 +24,7 @@ impl Container<'_> {
     ///
     /// | kind | when |
     /// |---|---|
-    /// | `Busy` | the command has not ended, or a process of the group does not die, or the container is being worked on |
+    /// | `Busy` | the command has not ended, or a process of the group does not die, or the container is being started |
     /// | `NotFound` | it was removed already |
     /// | `Gone` | another container has the id by now |
     pub fn delete(&self) -> Result<()> {
@@ -40,7 +40,13 @@ impl Container<'_> {
     }
 
     fn remove(&self, running: Running) -> Result<()> {
-        let locked = self.lock(Contended::Refuse)?;
+        let contended = match self.state.phase {
+            // A start may take as long as it likes.
+            Phase::Creating => Contended::Refuse,
+            // What else is done to a container has an end; that may be its removal.
+            _ => Contended::Wait,
+        };
+        let locked = self.lock(contended)?;
         let Some(state) = locked.read(self.id())? else {
             return self.dir.remove(locked, self.id());
         };

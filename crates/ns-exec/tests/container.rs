@@ -216,6 +216,23 @@ fn running_container_is_deleted_by_force_only() {
 }
 
 #[test]
+fn of_many_removals_one_removes_and_the_others_find_nothing() {
+    let place = Place::new();
+    let _started = place.start("box", &plain()).unwrap();
+    let removals = std::thread::scope(|scope| {
+        let remove =
+            || Container::open("box", &place.dir).and_then(|found| found.kill_and_delete());
+        let removals: Vec<_> = (0..8).map(|_| scope.spawn(remove)).collect();
+        let joined = removals.into_iter().map(|removal| removal.join().unwrap());
+        joined.collect::<Vec<_>>()
+    });
+    assert_eq!(removals.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+    for error in removals.into_iter().filter_map(Result::err) {
+        assert_eq!(error.kind(), Kind::NotFound, "{error}");
+    }
+}
+
+#[test]
 fn paused_container_stands_still_until_it_is_resumed() {
     let test = "paused_container_stands_still_until_it_is_resumed";
     let Some(config) = grouped(test) else { return };

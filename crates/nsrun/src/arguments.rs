@@ -52,12 +52,28 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         what: Explainable,
     },
+    /// Print a configuration as it was understood.
+    Config {
+        /// The configuration, as docker/libcontainer's nsinit read it.
+        #[arg(long, value_name = "FILE", default_value = "container.json")]
+        config: PathBuf,
+        /// The form that it is printed in.
+        #[arg(long, value_name = "FORM")]
+        to: Format,
+    },
     /// Tell what this host can do, what it cannot, and what would change it.
     Doctor {
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
+}
+
+/// Forms of a configuration.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// container.json.
+    Seed,
 }
 
 /// What can be explained: the same words as it is run with.

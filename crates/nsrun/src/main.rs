@@ -4,6 +4,7 @@ mod arguments;
 mod exec;
 mod explain;
 mod launch;
+mod nsinit;
 mod report;
 mod sandbox;
 mod verbs;
@@ -12,7 +13,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, error::ErrorKind};
 
-use arguments::{Arguments, Explainable, Verb};
+use arguments::{Arguments, Explainable, Format, Verb};
 use report::Failure;
 
 fn main() -> ExitCode {
@@ -24,10 +25,20 @@ fn main() -> ExitCode {
 
 fn run() -> Result<u8, Failure> {
     ns_exec::refuse_gained_rights()?;
-    let matches = match Arguments::command().try_get_matches() {
+    let is_nsinit = std::env::args_os()
+        .next()
+        .is_some_and(|name| std::path::Path::new(&name).file_name() == Some("nsinit".as_ref()));
+    let command = match is_nsinit {
+        true => nsinit::Arguments::command(),
+        false => Arguments::command(),
+    };
+    let matches = match command.try_get_matches() {
         Ok(matches) => matches,
         Err(error) => return usage(&error),
     };
+    if is_nsinit {
+        return nsinit::run(&matches);
+    }
     let arguments =
         Arguments::from_arg_matches(&matches).map_err(|error| Failure::new(error.to_string()))?;
     let verb_matches = matches.subcommand().map(|(_, matches)| matches);
@@ -52,6 +63,13 @@ fn run() -> Result<u8, Failure> {
                 Explainable::Run(run) => (launch::read_config(&run.config)?, run.command),
             };
             explain::explain(&config, command, json)
+        }
+        Verb::Config {
+            config,
+            to: Format::Seed,
+        } => {
+            nsinit::print_seed(&launch::read_config(&config)?)?;
+            Ok(0)
         }
         Verb::Doctor { json } => explain::doctor(json),
     }
