@@ -78,6 +78,19 @@ fn plain() -> Config {
 
 /// A sandbox in a group; `None`, said loudly, where groups cannot be made.
 fn grouped(test: &str) -> Option<Config> {
+    let config = try_grouped(test);
+    if let Err(error) = &config {
+        println!("SKIP {test}: no control groups with pids and memory: {error}");
+    }
+    config.ok()
+}
+
+/// A sandbox, in a group where groups can be made.
+fn grouped_or_plain(test: &str) -> Config {
+    try_grouped(test).unwrap_or_else(|_| plain())
+}
+
+fn try_grouped(test: &str) -> ns_cgroups::Result<Config> {
     let mut cgroup = CgroupConfig {
         name: format!("ns-exec-{}-{test}", std::process::id()),
         pids: Some(Limit::Value(64)),
@@ -85,16 +98,11 @@ fn grouped(test: &str) -> Option<Config> {
     };
     cgroup.memory.limit_bytes = Some(Limit::Value(64 << 20));
     let spec = ns_cgroups::CgroupSpec::new(&cgroup).unwrap();
-    let made = ns_cgroups::Layout::detect()
-        .and_then(|layout| ns_cgroups::Cgroup::create(&layout, &spec))
-        .and_then(|group| group.remove(std::time::Duration::from_secs(5)));
-    if let Err(error) = made {
-        println!("SKIP {test}: no control groups with pids and memory: {error}");
-        return None;
-    }
+    let group = ns_cgroups::Cgroup::create(&ns_cgroups::Layout::detect()?, &spec)?;
+    group.remove(std::time::Duration::from_secs(5))?;
     let mut config = plain();
     config.cgroup = Some(cgroup);
-    Some(config)
+    Ok(config)
 }
 
 fn group_dirs(container: &Container<'_>) -> Vec<String> {
@@ -182,7 +190,7 @@ fn one_of_many_starts_with_one_id_wins() {
 #[test]
 fn failed_start_leaves_nothing() {
     let place = Place::new();
-    let config = grouped("failed_start_leaves_nothing").unwrap_or_else(plain);
+    let config = grouped_or_plain("failed_start_leaves_nothing");
     let start = Start::new(&config, ["no-such-command"]);
     let error = Container::start(start, "box", &place.dir).unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound, "{error}");
@@ -301,7 +309,7 @@ fn update_changes_what_it_names() {
 #[test]
 fn h02_number_of_another_process_is_not_touched() {
     let test = "h02_number_of_another_process_is_not_touched";
-    let config = grouped(test).unwrap_or_else(plain);
+    let config = grouped_or_plain(test);
     let place = Place::new();
     let living = place.start("living", &config).unwrap();
     place.copy("living", "reused", |state| state.init_start_ticks -= 1);
@@ -339,7 +347,7 @@ fn h02_process_in_other_namespaces_is_not_joined() {
 #[test]
 fn container_of_another_boot_is_state_alone() {
     let test = "container_of_another_boot_is_state_alone";
-    let config = grouped(test).unwrap_or_else(plain);
+    let config = grouped_or_plain(test);
     let place = Place::new();
     let living = place.start("living", &config).unwrap();
     place.copy("living", "old", |state| {
