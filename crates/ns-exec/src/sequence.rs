@@ -170,7 +170,11 @@ pub(crate) fn into_running(
     let times = started
         .op_times_ns(plan)
         .map_err(|error| Error::from_start(&error))?;
-    let op_times = plan.explain().into_iter().zip(times).collect();
+    // The words take longer to put together than many of the steps.
+    let op_times = match times.is_empty() {
+        true => Vec::new(),
+        false => plan.explain().into_iter().zip(times).collect(),
+    };
     let terminal = started.take_descriptors().pop();
     if has_terminal && terminal.is_none() {
         let message = "the new process was to send its terminal and did not";
