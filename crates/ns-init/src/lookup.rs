@@ -12,6 +12,8 @@ const LOOKUP: u64 = sys::RESOLVE_IN_ROOT | sys::RESOLVE_NO_MAGICLINKS;
 /// How often a lookup is repeated that a concurrent rename has disturbed (EAGAIN of `openat2(2)`).
 const LOOKUP_TRIES: u32 = 256;
 const LINK_LIMIT: u32 = 40;
+/// Paths of at most this many bytes are made name by name from their end.
+const SHORT_PATH_BYTES: usize = 64;
 
 /// What to make of a name that is not there.
 #[derive(Clone, Copy)]
@@ -71,8 +73,13 @@ fn create_last(root: i32, path: &[u8], new: New) -> Outcome<Option<i32>> {
     let mut directory = Buffer::new();
     directory.push(b"./")?;
     directory.push(above)?;
-    let Ok(parent) = lookup(root, directory.text()?, sys::O_PATH | sys::O_DIRECTORY) else {
-        return Ok(None);
+    let parent = match lookup(root, directory.text()?, sys::O_PATH | sys::O_DIRECTORY) {
+        Ok(parent) => parent,
+        // Each level takes some stack.
+        Err(sys::ENOENT) if above.len() <= SHORT_PATH_BYTES => {
+            create_in_root(root, above, New::Directory(0o755))?
+        }
+        Err(_) => return Ok(None),
     };
     let made = make_name(parent, &name, new).map(|()| {
         let flags = sys::O_PATH | sys::O_NOFOLLOW;
