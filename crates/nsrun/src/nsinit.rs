@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use clap::{FromArgMatches as _, Parser, Subcommand};
 use ns_config::Config;
-use ns_exec::{Container, Kind, Relay, Start, StateDir, exec_in};
+use ns_exec::{Container, Kind, Relay, Start, StateDir};
 
 use crate::launch;
 use crate::report::{Failure, print};
@@ -123,10 +123,9 @@ fn start(dir: &StateDir, id: &str, command: Vec<OsString>) -> Result<u8, Failure
 /// With the configuration that the container was started with: the file may have been written to since.
 fn join(container: &Container<'_>, command: Vec<OsString>) -> Result<u8, Failure> {
     let config = &container.state().config;
-    let (target, group) = (container.target()?, container.cgroup()?);
     // ORDER: before the start, so that no signal is lost in between.
     let relay = Relay::new()?;
-    let process = exec_in(&target, group.as_ref(), Start::new(config, command))?;
+    let process = container.exec(Start::new(config, command))?;
     Ok(launch::exit_code(launch::stand_by(&relay, &process)?))
 }
 
