@@ -42,9 +42,9 @@ fn run(test: &Test, config: &Value, command: &[&str]) -> ns_tests::Output {
 #[test]
 fn h01_dead_process_is_never_joined() {
     let test = needs!(root);
-    // A zombie, the child of a program that never looks after it.
+    // A zombie, the child of a program that never looks after it: it outlives the shell, which might.
     let mut parent = Command::new("sh")
-        .args(["-c", "true & echo $!; exec sleep 600"])
+        .args(["-c", "sleep 0.2 & echo $!; exec sleep 600"])
         .stdout(Stdio::piped())
         .spawn()
         .expect("set up the attack");
