@@ -19,7 +19,7 @@ pub(crate) struct Need {
 }
 
 /// What the tests need.
-pub(crate) const FOR_TESTS: [Need; 2] = [
+pub(crate) const FOR_TESTS: [Need; 6] = [
     need(
         "busybox-static",
         "/bin/busybox",
@@ -30,6 +30,22 @@ pub(crate) const FOR_TESTS: [Need; 2] = [
         "/usr/bin/newuidmap",
         "id maps with several ids without rights",
     ),
+    need(
+        "strace",
+        "/usr/bin/strace",
+        "faults at the calls of a start, and counting them",
+    ),
+    need(
+        "iproute2",
+        "/sbin/ip",
+        "the networks that the tests of ns-network begin with",
+    ),
+    need(
+        "libcap2-bin",
+        "/sbin/setcap",
+        "programs with file capabilities that must gain nothing",
+    ),
+    need("procps", "/bin/ps", "looking at processes from inside"),
 ];
 
 /// What the bench compares with.
