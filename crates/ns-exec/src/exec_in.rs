@@ -17,7 +17,7 @@ use crate::error::{Error, Kind, Result, Stage};
 use crate::process::Process;
 use crate::resources::Resources;
 use crate::sequence::{go, into_running};
-use crate::start::Start;
+use crate::start::{Start, inherit};
 
 /// A process whose namespaces can be joined: alive, and held by descriptor so that it cannot become another (H1, H2).
 #[derive(Debug)]
@@ -190,14 +190,7 @@ impl Joining {
             environment,
         };
         let mut plan = PlanBuilder::new();
-        let mut descriptors = Vec::new();
-        for (number, stream) in (0..).zip(start.streams) {
-            let (fd, name) = stream.open(number)?;
-            descriptors.push((plan.inherit(fd, name)?, number));
-        }
-        for (fd, number) in start.descriptors {
-            descriptors.push((plan.inherit(fd, format!("descriptor {number}"))?, number));
-        }
+        let descriptors = inherit(start.streams, start.descriptors, &mut plan)?;
         ns_init::protect(config, &mut plan)?;
         if cgroup.is_some_and(Cgroup::has_legacy) {
             plan.push("wait for the caller", Op::AwaitGo);

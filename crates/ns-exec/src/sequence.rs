@@ -10,7 +10,7 @@ use crate::error::{Error, Kind, Result, Stage};
 use crate::ids::Ids;
 use crate::process::Process;
 use crate::resources::{ResourcePlan, Resources};
-use crate::start::Start;
+use crate::start::{Start, inherit};
 use crate::terminal::WindowSize;
 
 /// A start with every step planned and every descriptor in hand; nothing has happened yet.
@@ -246,14 +246,7 @@ pub(crate) fn prepare(start: Start<'_>) -> Result<Prepared> {
     };
 
     let mut plan = PlanBuilder::new();
-    let mut descriptors = Vec::new();
-    for (number, stream) in (0..).zip(start.streams) {
-        let (fd, name) = stream.open(number)?;
-        descriptors.push((plan.inherit(fd, name)?, number));
-    }
-    for (fd, number) in start.descriptors {
-        descriptors.push((plan.inherit(fd, format!("descriptor {number}"))?, number));
-    }
+    let descriptors = inherit(start.streams, start.descriptors, &mut plan)?;
     let awaits_caller = start.is_recorded || resources.is_awaited();
     plan_child(&known, &descriptors, awaits_caller, &mut plan)?;
     Ok(Prepared {

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::os::fd::{OwnedFd, RawFd};
 
 use ns_config::Config;
+use ns_init::{PlanBuilder, Slot};
 
 use crate::error::{Error, Kind, Result, Stage};
 use crate::sequence::Prepared;
@@ -146,6 +147,23 @@ impl Stream {
             },
         }
     }
+}
+
+/// Hands the command's streams and descriptors to a plan; gives the slot and the number of each.
+pub(crate) fn inherit(
+    streams: [Stream; 3],
+    descriptors: Vec<(OwnedFd, RawFd)>,
+    plan: &mut PlanBuilder,
+) -> Result<Vec<(Slot, RawFd)>> {
+    let mut inherited = Vec::new();
+    for (number, stream) in (0..).zip(streams) {
+        let (fd, name) = stream.open(number)?;
+        inherited.push((plan.inherit(fd, name)?, number));
+    }
+    for (fd, number) in descriptors {
+        inherited.push((plan.inherit(fd, format!("descriptor {number}"))?, number));
+    }
+    Ok(inherited)
 }
 
 const NAMES: [&str; 3] = ["stdin", "stdout", "stderr"];
