@@ -53,11 +53,16 @@ impl ResourcePlan {
         })
     }
 
-    /// Whether the new process has to wait until the caller has worked on it.
-    pub(crate) fn is_awaited(&self) -> bool {
+    /// Whether the new process has to wait until the caller has put it into its groups.
+    pub(crate) fn joins_after_clone(&self) -> bool {
         let by_clone =
             |(layout, _): &(Layout, CgroupSpec)| layout.kind() == ns_cgroups::LayoutKind::Unified;
-        self.network.is_some() || self.cgroup.as_ref().is_some_and(|cgroup| !by_clone(cgroup))
+        self.cgroup.as_ref().is_some_and(|cgroup| !by_clone(cgroup))
+    }
+
+    /// Whether the caller makes interfaces for the container.
+    pub(crate) fn has_network(&self) -> bool {
+        self.network.is_some()
     }
 
     /// Where the group is going to be, by controller, and which of its directories are going to be made.
@@ -87,20 +92,10 @@ impl ResourcePlan {
         })
     }
 
-    /// Works on a process that waits: v1 groups, interfaces.
-    pub(crate) fn attach(
-        &self,
-        resources: &mut Resources,
-        pid: i32,
-        pidfd: BorrowedFd<'_>,
-    ) -> Result<()> {
-        if let Some(cgroup) = &resources.cgroup {
-            cgroup
-                .join_legacy(pid)
-                .map_err(|error| from_cgroups(Stage::Caller, &error))?;
-        }
+    /// Makes the container's interfaces in its network namespace.
+    pub(crate) fn make_interfaces(&self, resources: &mut Resources, netns: &NetnsFd) -> Result<()> {
         if let Some(network) = &self.network {
-            let made = NetnsFd::of_process(pidfd).and_then(|netns| network.apply(&netns));
+            let made = network.apply(netns);
             resources.network_ends_with_process = self.has_own_pids;
             resources.network = Some(made.map_err(|error| from_network(Stage::Caller, &error))?);
         }
@@ -117,6 +112,14 @@ impl Resources {
     pub(crate) fn host_interfaces(&self) -> Vec<String> {
         let names = self.network.iter().flat_map(Made::host_names);
         names.map(str::to_owned).collect()
+    }
+
+    /// Moves a process that waits into its v1 groups.
+    pub(crate) fn join_legacy(&self, pid: i32) -> Result<()> {
+        let joined = self.cgroup.as_ref().map(|cgroup| cgroup.join_legacy(pid));
+        joined
+            .unwrap_or(Ok(()))
+            .map_err(|error| from_cgroups(Stage::Caller, &error))
     }
 
     /// The v2 group that the process is cloned into.

@@ -1,15 +1,16 @@
 //! The one list of what a start does, in order: first in the caller, then in the new process.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 
-use ns_config::{Config, NamespaceKind, ResolvedUser};
+use ns_config::{Config, Mount, MountKind, NamespaceKind, ResolvedUser};
 use ns_init::{Command, Init, Inside, Launch, Op, Plan, PlanBuilder, Slot, Started};
 use ns_mount::{Host, RootfsPlanner, Terminal, private_procfs, sysctl};
+use ns_network::{NetnsFd, NewNetns};
 
 use crate::error::{Error, Kind, Result, Stage};
 use crate::ids::Ids;
 use crate::process::Process;
-use crate::resources::{ResourcePlan, Resources};
+use crate::resources::{ResourcePlan, Resources, from_network};
 use crate::start::{Start, inherit};
 use crate::terminal::WindowSize;
 
@@ -23,7 +24,7 @@ pub struct Prepared {
     resources: ResourcePlan,
     has_terminal: bool,
     trace: bool,
-    is_recorded: bool,
+    waits: Waits,
 }
 
 /// How far a start has come, for whoever keeps a record of it.
@@ -40,10 +41,12 @@ pub(crate) enum Progress<'a> {
 /// Keeps a record; what it gives back ends the start.
 pub(crate) type Recorder<'a> = dyn FnMut(Progress<'_>) -> Result<()> + 'a;
 
-/// Which namespaces the clone makes, and which the new process makes itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Which namespaces the clone makes, which the caller makes beside it, and which the new process makes itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct NewNamespaces {
     by_clone: u64,
+    /// The network namespace, made while the new process mounts: the kernel takes as long for it as for the mounts.
+    by_caller: u64,
     /// Made by `unshare(2)` once others are joined.
     by_child: u64,
     /// The process must go on as a child to be in its pid or time namespace.
@@ -71,8 +74,15 @@ impl NewNamespaces {
             flag(NamespaceKind::Cgroup)
         };
         let on_children = NamespaceKind::Pid.clone_flag() | NamespaceKind::Time.clone_flag();
+        let by_caller = match namespaces.contains(NamespaceKind::User) {
+            // It is to belong to that user namespace.
+            true => 0,
+            false if needs_network_early(config) => 0,
+            false => flag(NamespaceKind::Network),
+        };
         NewNamespaces {
-            by_clone: all & !by_child,
+            by_clone: all & !by_child & !by_caller,
+            by_caller,
             by_child,
             forks: by_child & on_children != 0
                 || is_joined(NamespaceKind::Pid)
@@ -80,6 +90,19 @@ impl NewNamespaces {
         }
     }
 }
+
+/// Whether something before the end of the mounts sees the network namespace that the process is in.
+fn needs_network_early(config: &Config) -> bool {
+    let sees_network = |mount: &Mount| match &mount.kind {
+        MountKind::Filesystem { fstype, .. } => !NETWORK_BLIND.contains(&fstype.as_str()),
+        MountKind::Bind { source, .. } => source.starts_with("/proc") || source.starts_with("/sys"),
+        _ => false,
+    };
+    !config.sysctl.is_empty() || config.mounts.iter().any(sees_network)
+}
+
+/// File systems that are the same in every network namespace; sysfs, for one, is not.
+const NETWORK_BLIND: [&str; 5] = ["tmpfs", "proc", "devpts", "mqueue", "ramfs"];
 
 impl Prepared {
     /// Every step that the new process will take, to read or to print.
@@ -91,6 +114,12 @@ impl Prepared {
     #[must_use]
     pub fn clone_flags(&self) -> u64 {
         self.namespaces.by_clone
+    }
+
+    /// The `CLONE_NEW*` bits of the namespaces that a thread of the caller makes meanwhile, by `unshare(2)`.
+    #[must_use]
+    pub fn caller_flags(&self) -> u64 {
+        self.namespaces.by_caller
     }
 
     /// Starts the process; returns once the command is being executed.
@@ -138,23 +167,65 @@ impl Prepared {
             cgroup: resources.cgroup_fd(),
             trace: self.trace,
         };
+        let begun = (self.namespaces.by_caller != 0).then(NewNetns::begin);
+        let mut begun = begun
+            .transpose()
+            .map_err(|error| from_network(Stage::Caller, &error))?;
         let started =
             ns_init::launch(&self.plan, &how).map_err(|error| Error::from_start(&error))?;
         if self.ids.is_awaited() {
             self.ids.write(started.pid())?;
             go(&started)?;
         }
-        if self.resources.is_awaited() {
-            self.resources
-                .attach(resources, started.pid(), started.pidfd())?;
+        resources.join_legacy(started.pid())?;
+        let mut netns = None;
+        if self.waits.for_network {
+            netns = self.attach_network(resources, &started, begun.take())?;
         }
-        if self.is_recorded {
+        if self.waits.for_record {
             record(Progress::Waiting(started.pid(), resources))?;
         }
-        if self.is_recorded || self.resources.is_awaited() {
+        if self.waits.is_any() {
             go(&started)?;
         }
+        if !self.waits.for_network {
+            netns = self.attach_network(resources, &started, begun)?;
+        }
+        if let Some(netns) = netns.filter(|_| self.namespaces.by_caller != 0) {
+            unless_gone(started.send_descriptor(netns.as_fd()))?;
+        }
         into_running(started, &self.plan, self.has_terminal)
+    }
+
+    /// Makes the interfaces in the namespace that the caller has begun to make, or else in that of the process.
+    fn attach_network(
+        &self,
+        resources: &mut Resources,
+        started: &Started,
+        begun: Option<NewNetns>,
+    ) -> Result<Option<NetnsFd>> {
+        let netns = match begun {
+            Some(begun) => begun.finish(),
+            None if self.resources.has_network() => NetnsFd::of_process(started.pidfd()),
+            None => return Ok(None),
+        };
+        let netns = netns.map_err(|error| from_network(Stage::Caller, &error))?;
+        self.resources.make_interfaces(resources, &netns)?;
+        Ok(Some(netns))
+    }
+}
+
+/// What the new process waits for before it does anything: its record, its groups, its interfaces.
+#[derive(Clone, Copy, Debug, Default)]
+struct Waits {
+    for_record: bool,
+    for_groups: bool,
+    for_network: bool,
+}
+
+impl Waits {
+    fn is_any(self) -> bool {
+        self.for_record || self.for_groups || self.for_network
     }
 }
 
@@ -196,7 +267,11 @@ pub(crate) type Running = (
 
 /// A child that has died while it waited tells why only when it is asked.
 pub(crate) fn go(started: &Started) -> Result<()> {
-    match started.go() {
+    unless_gone(started.go())
+}
+
+fn unless_gone(sent: ns_init::Result<()>) -> Result<()> {
+    match sent {
         Err(error) if error.kind() != ns_init::Kind::Gone => Err(Error::from_start(&error)),
         _ => Ok(()),
     }
@@ -247,8 +322,17 @@ pub(crate) fn prepare(start: Start<'_>) -> Result<Prepared> {
 
     let mut plan = PlanBuilder::new();
     let descriptors = inherit(start.streams, start.descriptors, &mut plan)?;
-    let awaits_caller = start.is_recorded || resources.is_awaited();
-    plan_child(&known, &descriptors, awaits_caller, &mut plan)?;
+    let waits = Waits {
+        for_record: start.is_recorded,
+        for_groups: resources.joins_after_clone(),
+        // A namespace of the caller's making is handed over with its interfaces in it, at the end of the mounts; the
+        // record is to name them.
+        for_network: match namespaces.by_caller {
+            0 => resources.has_network(),
+            _ => start.is_recorded,
+        },
+    };
+    plan_child(&known, &descriptors, waits.is_any(), &mut plan)?;
     Ok(Prepared {
         plan: plan.finish(),
         namespaces,
@@ -256,7 +340,7 @@ pub(crate) fn prepare(start: Start<'_>) -> Result<Prepared> {
         resources,
         has_terminal: config.process.terminal,
         trace: start.trace,
-        is_recorded: start.is_recorded,
+        waits,
     })
 }
 
@@ -339,7 +423,23 @@ fn plan_inside(known: &Known<'_>, plan: &mut PlanBuilder) -> Result<Inside> {
         }
         None => None,
     };
+    join_network_of_caller(known, plan);
     Ok(Inside { terminal, procfs })
+}
+
+fn join_network_of_caller(known: &Known<'_>, plan: &mut PlanBuilder) {
+    let flags = known.namespaces.by_caller;
+    if flags != 0 {
+        let namespace = plan.slot("the network namespace");
+        plan.push(
+            "wait for the network namespace",
+            Op::ReceiveDescriptor { out: namespace },
+        );
+        plan.push(
+            "join the network namespace",
+            Op::JoinNamespace { namespace, flags },
+        );
+    }
 }
 
 fn plan_rootfs(
@@ -363,6 +463,7 @@ mod tests {
 
     const USER: u64 = 0x1000_0000;
     const PID: u64 = 0x2000_0000;
+    const NETWORK: u64 = 0x4000_0000;
     const CGROUP: u64 = 0x0200_0000;
     const TIME: u64 = 0x80;
 
@@ -386,8 +487,7 @@ mod tests {
             chosen,
             NewNamespaces {
                 by_clone: USER | PID,
-                by_child: 0,
-                forks: false
+                ..NewNamespaces::default()
             }
         );
     }
@@ -400,7 +500,7 @@ mod tests {
             NewNamespaces {
                 by_clone: PID,
                 by_child: CGROUP,
-                forks: false
+                ..NewNamespaces::default()
             }
         );
     }
@@ -424,9 +524,61 @@ mod tests {
             NewNamespaces {
                 by_clone: USER,
                 by_child: TIME | PID,
-                forks: true
+                forks: true,
+                ..NewNamespaces::default()
             }
         );
+    }
+
+    #[test]
+    fn network_is_made_beside_the_clone() {
+        let chosen = choose(&[NamespaceKind::Network, NamespaceKind::Pid], &[]);
+        assert_eq!((chosen.by_clone, chosen.by_caller), (PID, NETWORK));
+    }
+
+    #[test]
+    fn network_belongs_to_the_new_user_namespace() {
+        let chosen = choose(&[NamespaceKind::Network, NamespaceKind::User], &[]);
+        assert_eq!((chosen.by_clone, chosen.by_caller), (NETWORK | USER, 0));
+    }
+
+    #[test]
+    fn network_that_a_mount_or_a_setting_sees_is_made_by_the_clone() {
+        let mount = |kind| Config {
+            mounts: vec![Mount {
+                destination: "/x".to_owned(),
+                kind,
+                options: ns_config::MountOptions::default(),
+                pointer: String::new(),
+            }],
+            ..Config::default()
+        };
+        let sysfs = mount(MountKind::Filesystem {
+            fstype: "sysfs".to_owned(),
+            source: "sysfs".to_owned(),
+        });
+        let bind = mount(MountKind::Bind {
+            source: "/proc/self/net".to_owned(),
+            recursive: true,
+            optional: false,
+        });
+        let sysctl = Config {
+            sysctl: vec![ns_config::Sysctl {
+                name: "net.ipv4.ip_forward".to_owned(),
+                value: "1".to_owned(),
+                pointer: String::new(),
+            }],
+            ..Config::default()
+        };
+        for mut config in [sysfs, bind, sysctl] {
+            config.namespaces.add(NamespaceKind::Network, None, "");
+            let chosen = NewNamespaces::choose(&config);
+            assert_eq!(
+                (chosen.by_clone, chosen.by_caller),
+                (NETWORK, 0),
+                "{config:?}"
+            );
+        }
     }
 
     #[test]
@@ -435,9 +587,9 @@ mod tests {
         assert_eq!(
             chosen,
             NewNamespaces {
-                by_clone: 0,
                 by_child: PID,
-                forks: true
+                forks: true,
+                ..NewNamespaces::default()
             }
         );
     }

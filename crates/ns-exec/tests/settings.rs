@@ -1,10 +1,14 @@
 //! Settings of a configuration that no flag of `nsrun` reaches, each seen from inside.
 
+#![expect(clippy::print_stdout, reason = "a test says what it skips")]
+
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::os::fd::OwnedFd;
 
-use ns_config::{Config, Mount, MountKind, MountOptions, OverlayUpper, Sysctl};
+use ns_config::{
+    Config, Mount, MountKind, MountOptions, Network, NetworkKind, OverlayUpper, Sysctl,
+};
 use ns_exec::{Kind, Prepared, Sandbox, Stage, Start, Stream};
 
 /// A sandbox's configuration, to be changed.
@@ -80,6 +84,79 @@ fn kernel_setting_of_the_own_network_is_written() {
         output(&config, "cat /proc/sys/net/ipv4/conf/all/forwarding"),
         "1"
     );
+}
+
+/// The caller's thread stands for the host: a network namespace of its own with a bridge.
+fn enter_a_network_with_a_bridge(test: &str) -> bool {
+    if !nix::unistd::geteuid().is_root() {
+        println!("SKIP {test}: a network namespace without a user namespace takes root");
+        return false;
+    }
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).expect("root");
+    let ip = |words: &[&str]| {
+        let done = std::process::Command::new("ip").args(words).status();
+        done.is_ok_and(|status| status.success())
+    };
+    let made = ip(&["link", "add", "br0", "type", "bridge"])
+        && ip(&["addr", "add", "10.9.0.1/24", "dev", "br0"])
+        && ip(&["link", "set", "br0", "up"]);
+    if !made {
+        println!("SKIP {test}: no bridges, or no ip(8)");
+    }
+    made
+}
+
+#[test]
+fn interfaces_are_in_the_network_that_is_made_beside_the_mounts() {
+    if !enter_a_network_with_a_bridge(
+        "interfaces_are_in_the_network_that_is_made_beside_the_mounts",
+    ) {
+        return;
+    }
+    let mut config = sandbox();
+    let mut network = Network::new(NetworkKind::Veth {
+        bridge: "br0".to_owned(),
+        prefix: "nst".to_owned(),
+        host_interface_name: None,
+        hairpin: false,
+    });
+    network
+        .addresses
+        .push("10.9.0.2/24".parse().expect("an address"));
+    network
+        .gateways
+        .push("10.9.0.1".parse().expect("an address"));
+    config.networks.push(network);
+    let prepared = Start::new(&config, ["true"]).prepare().expect("a plan");
+    assert_eq!(
+        prepared.caller_flags(),
+        0x4000_0000,
+        "it is made beside the mounts"
+    );
+    let inside = output(
+        &config,
+        "cat /proc/net/route; ls /sys/class/net 2>/dev/null; true",
+    );
+    assert!(
+        inside.contains("eth0"),
+        "the interface has its route: {inside}"
+    );
+    assert!(
+        inside.contains("0100090A"),
+        "by way of the gateway: {inside}"
+    );
+}
+
+#[test]
+fn own_network_is_not_that_of_the_caller() {
+    let host = std::fs::read_link("/proc/thread-self/ns/net").expect("procfs");
+    let inside = output(&sandbox(), "readlink /proc/self/ns/net; cat /proc/net/dev");
+    assert!(!inside.contains(&*host.to_string_lossy()), "{inside}");
+    let interfaces = inside.lines().filter(|line| line.contains(':')).skip(1);
+    let names: Vec<_> = interfaces
+        .filter_map(|line| line.split(':').next())
+        .collect();
+    assert_eq!(names.len(), 1, "loopback alone: {inside}");
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::plan::Plan;
 /// # Errors
 /// | kind | errno | when |
 /// |---|---|---|
-/// | `InvalidValue` | | the plan holds an op that needs a caller (`Fork`, `AwaitGo`, `SendDescriptor`, `Execute`) |
+/// | `InvalidValue` | | the plan holds an op that needs a caller (`Fork`, `AwaitGo`, `SendDescriptor`, `ReceiveDescriptor`, `Execute`) |
 /// | by errno | of the call | an op failed; earlier ops stay applied |
 pub fn apply(plan: &Plan) -> Result<()> {
     if let Some(index) = plan.ops.iter().position(needs_caller) {
@@ -50,7 +50,11 @@ pub fn apply(plan: &Plan) -> Result<()> {
 fn needs_caller(op: &Op) -> bool {
     matches!(
         op,
-        Op::Fork | Op::AwaitGo | Op::SendDescriptor { .. } | Op::Execute { .. }
+        Op::Fork
+            | Op::AwaitGo
+            | Op::SendDescriptor { .. }
+            | Op::ReceiveDescriptor { .. }
+            | Op::Execute { .. }
     )
 }
 

@@ -124,6 +124,10 @@ fn parts(plan: &Plan, op: &Op) -> (&'static str, String) {
         Op::Duplicate { from, to } => ("dup3", format!("{}, {to}", slot(from))),
         Op::CloseFrom { first } => ("close_range", format!("{first}, ~0")),
         Op::SendDescriptor { slot: sent } => ("sendmsg", format!("SCM_RIGHTS {}", slot(sent))),
+        Op::ReceiveDescriptor { out } => (
+            "recvmsg",
+            format!("SCM_RIGHTS from the caller -> {}", slot(out)),
+        ),
         Op::OpenHost { path, out, .. } => ("openat2", format!("{} -> {}", text(path), slot(out))),
         Op::OpenInRoot {
             out,
@@ -371,6 +375,7 @@ const CALL_NAMES: &[&str] = &[
     "unshare",
     "clone3",
     "recv",
+    "recvmsg",
     "sendmsg",
     "dup3",
     "close_range",

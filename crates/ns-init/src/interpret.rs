@@ -145,6 +145,7 @@ impl Machine<'_> {
             }
             Op::CloseFrom { first } => self.close_from(first)?,
             Op::SendDescriptor { slot } => self.send_descriptor(slot)?,
+            Op::ReceiveDescriptor { out } => self.receive_descriptor(out)?,
             Op::OpenHost {
                 out,
                 path,
@@ -383,6 +384,17 @@ impl Machine<'_> {
             return close_between(socket + 1, u32::MAX);
         }
         close_between(first, u32::MAX)
+    }
+
+    fn receive_descriptor(&mut self, out: Slot) -> Outcome<()> {
+        loop {
+            match sys::receive_descriptor(self.socket) {
+                Ok(Some(number)) => return self.set_slot(out, number),
+                Ok(None) => return refuse(Call::CheckCaller),
+                Err(sys::EINTR) => {}
+                Err(errno) => return Err(errno).at(Call::Recvmsg),
+            }
+        }
     }
 
     fn send_descriptor(&self, slot: Slot) -> Outcome<()> {

@@ -158,6 +158,19 @@ impl Started {
             .map_err(|errno| Error::from_errno("let the child go on", "send", errno.0))
     }
 
+    /// Sends a descriptor to a child whose plan waits for one (`Op::ReceiveDescriptor`).
+    ///
+    /// # Errors
+    /// | kind | errno | when |
+    /// |---|---|---|
+    /// | `Gone` | EPIPE | the child has ended; [`wait_ready`](Self::wait_ready) tells why |
+    pub fn send_descriptor(&self, descriptor: BorrowedFd<'_>) -> Result<()> {
+        let descriptor = Some(descriptor.as_raw_fd());
+        sys::send(self.socket.as_raw_fd(), &[1], descriptor)
+            .map(drop)
+            .map_err(|errno| Error::from_errno("hand over a descriptor", "sendmsg", errno.0))
+    }
+
     /// Waits until the command is being executed: the child has said that everything is set, and its
     /// end of the socket has closed with the exec.
     ///

@@ -149,6 +149,8 @@ pub enum Op {
     CloseFrom { first: i32 },
     /// Sends a descriptor to the caller.
     SendDescriptor { slot: Slot },
+    /// Waits for a descriptor that the caller sends.
+    ReceiveDescriptor { out: Slot },
 
     // ---- lookups
     /// `openat2(2)` by the usual rules in the current mount namespace.
@@ -319,6 +321,7 @@ pub enum Call {
     Unshare,
     Clone3,
     Recv,
+    Recvmsg,
     Sendmsg,
     Dup3,
     CloseRange,

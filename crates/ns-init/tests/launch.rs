@@ -4,6 +4,7 @@
 
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use ns_init::{IdMapping, Kind, Launch, Op, Plan, PlanBuilder, Started, launch};
+use std::io::Read as _;
 use std::os::fd::AsFd;
 
 const NEWNS: u64 = 0x0002_0000;
@@ -191,6 +192,42 @@ fn maps_by_the_caller_are_waited_for() {
     started.go().expect("it waits");
     started.wait_ready(&plan).expect("ready");
     assert_eq!(exit_code(started), 5);
+}
+
+/// A plan whose command writes to a descriptor that the caller sends while the plan runs.
+fn writing_to_what_is_sent() -> Plan {
+    let mut plan = PlanBuilder::new();
+    let sent = plan.slot("what the caller sends");
+    plan.push("wait for a descriptor", Op::ReceiveDescriptor { out: sent });
+    plan.push("hand it over", Op::Duplicate { from: sent, to: 1 });
+    push_execute(&mut plan, &["sh", "-c", "echo sent"]);
+    plan.finish()
+}
+
+#[test]
+fn descriptor_of_the_caller_arrives() {
+    let plan = writing_to_what_is_sent();
+    let (mut reader, writer) = std::io::pipe().expect("a pipe");
+    let mut started = launch(&plan, &Launch::default()).expect("clone");
+    started.send_descriptor(writer.as_fd()).expect("it waits");
+    drop(writer);
+    started.wait_ready(&plan).expect("ready");
+    let mut text = String::new();
+    reader.read_to_string(&mut text).expect("text");
+    assert_eq!(text, "sent\n");
+    assert_eq!(exit_code(started), 0);
+}
+
+#[test]
+fn go_is_not_taken_for_a_descriptor() {
+    let plan = writing_to_what_is_sent();
+    let mut started = launch(&plan, &Launch::default()).expect("clone");
+    started.go().expect("it waits");
+    let error = started.wait_ready(&plan).expect_err("nothing came along");
+    assert!(
+        error.to_string().starts_with("wait for a descriptor"),
+        "{error}"
+    );
 }
 
 #[test]

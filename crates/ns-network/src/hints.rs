@@ -3,6 +3,7 @@
 use crate::{
     link::{ADD_TO_BRIDGE, CREATE, MOVE},
     netns::ENTER,
+    new_netns::MAKE,
     route::{ADD_ADDRESS, ADD_ROUTE},
 };
 
@@ -13,6 +14,12 @@ pub(crate) fn hint(step: &'static str, errno: i32) -> Option<&'static str> {
             "entering takes CAP_SYS_ADMIN in the own user namespace and over the network namespace"
         }
         (ENTER, libc::ESRCH) => "the process has ended",
+        (MAKE, libc::EPERM) => {
+            "a network namespace takes CAP_SYS_ADMIN, or a user namespace with it"
+        }
+        (MAKE, libc::ENOSPC) => {
+            "the limit of network namespaces is reached; see /proc/sys/user/max_net_namespaces"
+        }
         (_, libc::EPERM) => {
             "this takes CAP_NET_ADMIN over the network namespaces of both ends; a user namespace \
              of its own gives no right over the host's interfaces"
@@ -48,6 +55,8 @@ mod tests {
         for (step, errno, word) in [
             (ENTER, libc::EPERM, "CAP_SYS_ADMIN"),
             (ENTER, libc::ESRCH, "ended"),
+            (MAKE, libc::EPERM, "CAP_SYS_ADMIN"),
+            (MAKE, libc::ENOSPC, "max_net_namespaces"),
             (CREATE, libc::EPERM, "CAP_NET_ADMIN"),
             (CREATE, libc::EOPNOTSUPP, "module"),
             (ADD_TO_BRIDGE, libc::EBUSY, "already belongs"),

@@ -1,6 +1,6 @@
 //! Network interfaces, addresses and routes of a container, made from outside of it.
 //!
-//! What it is not: it makes no namespace, starts no process and has never heard of a container's
+//! What it is not: it starts no process, moves no thread of its caller, and has never heard of a container's
 //! id or state; it sees a network namespace by descriptor and a list of networks. Firewalls, DHCP
 //! and address management are somebody else's.
 //!
@@ -54,6 +54,7 @@ mod link;
 mod made;
 mod netlink;
 mod netns;
+mod new_netns;
 mod route;
 mod setup;
 mod source;
@@ -65,6 +66,7 @@ pub use crate::{
     error::{Error, Kind, Result},
     made::{Made, MadeInterface, remove_host_interfaces},
     netns::{NetnsFd, join_namespace},
+    new_netns::NewNetns,
     plan::{NetworkPlan, initialize, plan_loopback},
     stats::{InterfaceStats, statistics, statistics_inside},
 };

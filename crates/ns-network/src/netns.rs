@@ -174,12 +174,13 @@ pub(crate) fn on_own_thread<T: Send>(work: impl FnOnce() -> Result<T> + Send) ->
             .name("ns-network".to_owned())
             .spawn_scoped(scope, work)
             .map_err(|error| Error::from_io("start a thread", "clone(CLONE_THREAD)", &error))?;
-        let panicked = |_| {
-            let call = "it panicked; this is a mistake in ns-network or below it";
-            Err(Error::new(Kind::Kernel, "run a thread", call))
-        };
-        thread.join().unwrap_or_else(panicked)
+        thread.join().unwrap_or_else(|_| panicked())
     })
+}
+
+pub(crate) fn panicked<T>() -> Result<T> {
+    let call = "it panicked; this is a mistake in ns-network or below it";
+    Err(Error::new(Kind::Kernel, "run a thread", call))
 }
 
 pub(crate) const ENTER: &str = "enter the network namespace";

@@ -21,10 +21,20 @@ pub(crate) fn explain(
             .iter()
             .map(|step| json!({"what": step.what, "call": step.call, "pointer": step.pointer}))
             .collect();
-        print_json(&json!({"clone_flags": prepared.clone_flags(), "steps": steps}))?;
+        print_json(
+            &json!({"clone_flags": prepared.clone_flags(), "caller_flags": prepared.caller_flags(),
+            "steps": steps}),
+        )?;
         return Ok(0);
     }
     let mut text = format!("clone3({:#x})\n", prepared.clone_flags());
+    if prepared.caller_flags() != 0 {
+        let flags = prepared.caller_flags();
+        append(
+            &mut text,
+            format_args!("unshare({flags:#x}) in a thread of the caller, meanwhile\n"),
+        );
+    }
     for (index, step) in steps.iter().enumerate() {
         let pointer = step
             .pointer

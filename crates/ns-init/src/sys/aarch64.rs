@@ -167,6 +167,7 @@ pub(super) const SYS_PRCTL: usize = 167;
 pub(super) const SYS_SOCKET: usize = 198;
 pub(super) const SYS_RECVFROM: usize = 207;
 pub(super) const SYS_SENDMSG: usize = 211;
+pub(super) const SYS_RECVMSG: usize = 212;
 pub(super) const SYS_EXECVE: usize = 221;
 #[cfg(ns_stub)]
 pub(super) const SYS_MMAP: usize = 222;

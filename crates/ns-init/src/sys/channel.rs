@@ -4,6 +4,7 @@ use super::arch::*;
 use super::{Result, call, fd};
 
 const MSG_NOSIGNAL: usize = 0x4000;
+const MSG_CMSG_CLOEXEC: usize = 0x4000_0000;
 
 /// `struct ifreq` (`netdevice(7)`), as far as the flags.
 #[repr(C)]
@@ -120,6 +121,43 @@ pub(crate) fn send(socket: i32, bytes: &[u8], descriptor: Option<i32>) -> Result
             &[fd(socket), (&raw const message) as usize, MSG_NOSIGNAL],
         )
     }
+}
+
+/// `recvmsg(2)` of one byte that comes with one descriptor, which is made close-on-exec; `None` when the other end
+/// is closed or sends something else.
+pub(crate) fn receive_descriptor(socket: i32) -> Result<Option<i32>> {
+    let mut byte = 0_u8;
+    let part = IoVec {
+        base: (&raw mut byte) as usize,
+        length: 1,
+    };
+    let mut rights = RightsMessage {
+        length: 0,
+        level: 0,
+        kind: 0,
+        fd: -1,
+        padding: 0,
+    };
+    let mut message = MsgHdr {
+        name: 0,
+        namelen: 0,
+        iov: (&raw const part) as usize,
+        iovlen: 1,
+        control: (&raw mut rights) as usize,
+        controllen: size_of::<RightsMessage>(),
+        flags: 0,
+    };
+    // SAFETY: asks (recvmsg(2)): a writable `msghdr` whose vectors and control data are writable. Given: locals that
+    // outlive the call, with their own sizes; the control message has room for one descriptor, padded as CMSG_SPACE
+    // asks. Memory: written within them, nothing kept.
+    let received = unsafe {
+        call(
+            SYS_RECVMSG,
+            &[fd(socket), (&raw mut message) as usize, MSG_CMSG_CLOEXEC],
+        )
+    }?;
+    let is_rights = rights.length == 20 && rights.level == 1 && rights.kind == 1;
+    Ok((received == 1 && is_rights).then_some(rights.fd))
 }
 
 /// `recvfrom(2)` without an address.

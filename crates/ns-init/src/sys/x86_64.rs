@@ -116,6 +116,7 @@ pub(super) const SYS_RT_SIGPROCMASK: usize = 14;
 pub(super) const SYS_IOCTL: usize = 16;
 pub(super) const SYS_SOCKET: usize = 41;
 pub(super) const SYS_SENDMSG: usize = 46;
+pub(super) const SYS_RECVMSG: usize = 47;
 pub(super) const SYS_RECVFROM: usize = 45;
 pub(super) const SYS_EXECVE: usize = 59;
 pub(super) const SYS_EXIT_GROUP: usize = 231;
