@@ -273,7 +273,12 @@ fn plan_inside(init: &Init<'_>, size: crate::WindowSize, plan: &mut PlanBuilder)
         true => Some(open_terminal(init.user, size, plan)?),
         false => None,
     };
-    finalize_setns(init, Inside { terminal, procfs }, plan)?;
+    let inside = Inside {
+        terminal,
+        procfs,
+        ..Inside::default()
+    };
+    finalize_setns(init, inside, plan)?;
     Ok(())
 }
 

@@ -424,7 +424,11 @@ fn plan_inside(known: &Known<'_>, plan: &mut PlanBuilder) -> Result<Inside> {
         None => None,
     };
     join_network_of_caller(known, plan);
-    Ok(Inside { terminal, procfs })
+    Ok(Inside {
+        terminal,
+        procfs,
+        is_loopback_up: known.namespaces.by_caller != 0,
+    })
 }
 
 fn join_network_of_caller(known: &Known<'_>, plan: &mut PlanBuilder) {

@@ -30,6 +30,8 @@ pub struct Inside {
     pub terminal: Option<Slot>,
     /// A private procfs, for security labels.
     pub procfs: Option<Slot>,
+    /// Whether the network namespace comes with its loopback device up.
+    pub is_loopback_up: bool,
 }
 
 /// Plans what comes before a process meets anybody who might be hostile: its oom score, and that nobody may attach
@@ -70,7 +72,7 @@ pub fn init<E: From<crate::Error>>(
     let inside = inside(plan)?;
     plan.at_nothing();
     names(config, plan)?;
-    if config.namespaces.creates(NamespaceKind::Network) {
+    if config.namespaces.creates(NamespaceKind::Network) && !inside.is_loopback_up {
         plan.push("bring up the loopback device", Op::BringUpLoopback);
     }
     finalize_setns(init, inside, plan)?;

@@ -3,14 +3,16 @@
 use std::thread::{Builder, JoinHandle};
 
 use nix::sched::{CloneFlags, unshare};
+use ns_init::{Plan, PlanBuilder};
 
 use crate::error::{Error, Result};
 use crate::netns::{NetnsFd, panicked};
+use crate::plan::plan_loopback;
 
-/// A new network namespace, under way on a thread of its own.
+/// A new network namespace with its loopback device up, under way on a thread of its own.
 ///
-/// The kernel takes longer for a network namespace than for all others together; meanwhile a caller can make the
-/// process that is going to join it. No thread of the caller changes its namespace. Dropping this value waits for the
+/// The kernel takes longer for a network namespace than for all others together, and as long again for its loopback
+/// device when other namespaces are on their way out; meanwhile a caller can make the process that is going to join it. No thread of the caller changes its namespace. Dropping this value waits for the
 /// thread, and the namespace goes away.
 ///
 /// # Examples
@@ -43,9 +45,12 @@ impl NewNetns {
     /// # References
     /// `unshare(2)`, `network_namespaces(7)`
     pub fn begin() -> Result<Self> {
+        let mut loopback = PlanBuilder::new();
+        plan_loopback(&mut loopback);
+        let loopback = loopback.finish();
         let thread = Builder::new()
             .stack_size(STACK_BYTES)
-            .spawn(make)
+            .spawn(move || make(&loopback))
             .map_err(|error| Error::from_io(MAKE, "clone(CLONE_THREAD)", &error))?;
         Ok(NewNetns {
             thread: Some(thread),
@@ -60,9 +65,10 @@ impl NewNetns {
     /// | `Denied` | EPERM | a right is missing |
     /// | `Limit` | ENOSPC, ENOMEM, EMFILE, ENFILE | a limit of namespaces, memory or descriptors is reached |
     pub fn finish(mut self) -> Result<NetnsFd> {
-        let made = self.thread.take().map(JoinHandle::join);
-        made.unwrap_or_else(|| Ok(make()))
-            .unwrap_or_else(|_| panicked())
+        let thread = self.thread.take();
+        thread.map_or_else(panicked, |thread| {
+            thread.join().unwrap_or_else(|_| panicked())
+        })
     }
 }
 
@@ -75,11 +81,16 @@ impl Drop for NewNetns {
     }
 }
 
-fn make() -> Result<NetnsFd> {
+fn make(loopback: &Plan) -> Result<NetnsFd> {
     unshare(CloneFlags::CLONE_NEWNET)
         .map_err(|errno| Error::from_errno(MAKE, "unshare(CLONE_NEWNET)", errno as i32))?;
+    ns_init::apply(loopback).map_err(|error| {
+        let call = "ioctl(\"lo\", SIOCSIFFLAGS, IFF_UP)";
+        Error::from_errno(LOOPBACK, call, error.errno().unwrap_or_default())
+    })?;
     NetnsFd::current()
 }
 
+const LOOPBACK: &str = "bring up the loopback device";
 pub(crate) const MAKE: &str = "make the network namespace";
 const STACK_BYTES: usize = 128 * 1024;

@@ -14,11 +14,24 @@ use ns_network::NewNetns;
 
 in_fresh_namespaces!(
     new_namespace_is_none_that_was_there,
+    loopback_of_the_new_namespace_is_up,
     dropped_namespace_leaves_no_descriptor
 );
 
 fn inode(path: &str) -> u64 {
     std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(path).unwrap())
+}
+
+fn loopback_of_the_new_namespace_is_up(_place: &inside::Place) {
+    let made = NewNetns::begin().unwrap().finish().unwrap();
+    std::thread::scope(|scope| {
+        let reached = scope.spawn(|| {
+            nix::sched::setns(made.as_fd(), nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+            let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+            socket.send_to(b"x", socket.local_addr().unwrap()).is_ok()
+        });
+        assert!(reached.join().unwrap(), "127.0.0.1 is reached");
+    });
 }
 
 fn new_namespace_is_none_that_was_there(_place: &inside::Place) {
