@@ -45,6 +45,7 @@ pub(crate) struct Errno(pub(crate) i32);
 
 pub(crate) type Result<T> = core::result::Result<T, Errno>;
 
+pub(crate) const EPERM: Errno = Errno(1);
 pub(crate) const EINTR: Errno = Errno(4);
 pub(crate) const ENOENT: Errno = Errno(2);
 pub(crate) const EAGAIN: Errno = Errno(11);

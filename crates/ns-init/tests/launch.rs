@@ -194,6 +194,40 @@ fn maps_by_the_caller_are_waited_for() {
     assert_eq!(exit_code(started), 5);
 }
 
+/// Drops the bounding set down to `first`, gives up all capabilities, drops it down to `second`, and ends.
+fn drops_bounding_set_twice(first: u64, second: u64) -> (Plan, Launch<'static>) {
+    let none = Op::SetCapabilities {
+        effective: 0,
+        permitted: 0,
+        inheritable: 0,
+    };
+    let mut plan = PlanBuilder::new();
+    plan.push("drop", Op::DropBoundingSet { keep: first });
+    plan.push("give up", none);
+    plan.push("drop again", Op::DropBoundingSet { keep: second });
+    push_execute(&mut plan, &["true"]);
+    let how = Launch {
+        namespaces: NEWUSER,
+        ids: own_id(),
+        ..Launch::default()
+    };
+    (plan.finish(), how)
+}
+
+#[test]
+fn bounding_set_that_is_gone_needs_no_right_to_drop() {
+    let (plan, how) = drops_bounding_set_twice(0, 0);
+    assert_eq!(run(&plan, &how), 0);
+}
+
+#[test]
+fn bounding_set_that_is_there_takes_the_right_to_drop() {
+    let (plan, how) = drops_bounding_set_twice(1, 0);
+    let mut started = launch(&plan, &how).expect("clone");
+    let error = started.wait_ready(&plan).expect_err("CAP_CHOWN is left");
+    assert!(error.to_string().contains("EPERM"), "{error}");
+}
+
 /// A plan whose command writes to a descriptor that the caller sends while the plan runs.
 fn writing_to_what_is_sent() -> Plan {
     let mut plan = PlanBuilder::new();

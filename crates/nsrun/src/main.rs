@@ -9,6 +9,7 @@ mod report;
 mod sandbox;
 mod verbs;
 
+use std::mem::ManuallyDrop;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, error::ErrorKind};
@@ -28,11 +29,12 @@ fn run() -> Result<u8, Failure> {
     let is_nsinit = std::env::args_os()
         .next()
         .is_some_and(|name| std::path::Path::new(&name).file_name() == Some("nsinit".as_ref()));
-    let command = match is_nsinit {
+    // To take it apart takes as long as to put it together, and the process ends soon.
+    let mut command = ManuallyDrop::new(match is_nsinit {
         true => nsinit::Arguments::command(),
         false => Arguments::command(),
-    };
-    let matches = match command.try_get_matches() {
+    });
+    let matches = match command.try_get_matches_from_mut(std::env::args_os()) {
         Ok(matches) => matches,
         Err(error) => return usage(&error),
     };

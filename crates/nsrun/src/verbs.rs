@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::report::{Failure, print};
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum ContainerVerb {
     /// List the containers that have an id.
     ///

@@ -33,16 +33,23 @@ pub(super) fn set_ids(uid: u32, gid: u32) -> Outcome<()> {
         .map(drop)
 }
 
+const PR_CAPBSET_READ: usize = 23;
+const PR_CAPBSET_DROP: usize = 24;
+
 /// Asks the kernel for each number until it knows no more, so that capabilities newer than our table go too.
 pub(super) fn drop_bounding_set(keep: u64) -> Outcome<()> {
-    for capability in 0..64 {
-        match sys::prctl(23, capability, 0) {
+    for capability in (0..64).filter(|capability| keep >> capability & 1 == 0) {
+        let dropped = match sys::prctl(PR_CAPBSET_DROP, capability, 0) {
+            // Without CAP_SETPCAP the kernel refuses also what is gone already, and what it does not know.
+            Err(sys::EPERM) => match sys::prctl(PR_CAPBSET_READ, capability, 0) {
+                Ok(1) => Err(sys::EPERM),
+                read => read,
+            },
+            dropped => dropped,
+        };
+        match dropped {
             Err(sys::EINVAL) => return Ok(()),
-            Ok(0) => continue,
-            result => drop(result.at_detail(Call::Prctl, capability as u32)?),
-        }
-        if keep >> capability & 1 == 0 {
-            sys::prctl(24, capability, 0).at_detail(Call::Prctl, capability as u32)?;
+            dropped => drop(dropped.at_detail(Call::Prctl, capability as u32)?),
         }
     }
     Ok(())
