@@ -33,10 +33,10 @@
 //!
 //! # How it works
 //!
-//! A thread of its own, which ends with each call, opens one netlink socket where the caller is,
-//! and a second thread, which ends at once, one in the namespace of the container. No thread of the
-//! caller changes its namespace, nothing runs in the container, and an async runtime of the caller
-//! is not disturbed. The crate keeps no global state and touches no signal, directory or variable.
+//! One netlink socket is opened where the caller is, and one in the namespace of the container, by a
+//! thread of its own that ends at once. No thread of the caller changes its namespace, nothing runs
+//! in the container, and every call blocks until the kernel has answered. The crate keeps no global
+//! state and touches no signal, directory or variable.
 //!
 //! A flag of an interface changes only when it was asked for: the change mask holds the one bit
 //! that is meant.

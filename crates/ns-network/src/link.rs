@@ -2,22 +2,21 @@
 
 use std::os::fd::{AsFd, AsRawFd};
 
-use ns_config::MacAddress;
-use rtnetlink::{
-    packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_EXCL},
-    packet_route::{
-        AddressFamily, RouteNetlinkMessage,
-        link::{
-            InfoData, InfoKind, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage,
-            LinkProtoInfoBridge, Stats64,
-        },
+use netlink_packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_route::{
+    AddressFamily,
+    link::{
+        InfoData, InfoKind, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage,
+        LinkProtoInfoBridge,
     },
 };
+use ns_config::MacAddress;
 
 use crate::{
     error::{Error, Kind, Result},
-    netlink::Netlink,
+    netlink::{Netlink, Request, attributes, text_of},
     netns::NetnsFd,
+    stats::Counters,
 };
 
 /// What is known of an interface.
@@ -25,13 +24,13 @@ use crate::{
 pub(crate) struct Link {
     pub(crate) index: u32,
     pub(crate) name: String,
-    pub(crate) kind: Option<InfoKind>,
+    pub(crate) kind: Option<String>,
     pub(crate) is_up: bool,
     pub(crate) controller: Option<u32>,
     pub(crate) mtu_bytes: Option<u32>,
     pub(crate) tx_queue_packets: Option<u32>,
     pub(crate) hardware_address: Vec<u8>,
-    pub(crate) statistics: Option<Stats64>,
+    pub(crate) statistics: Option<Counters>,
 }
 
 /// Settings of an interface that are left alone where they are `None`.
@@ -43,37 +42,41 @@ pub(crate) struct Properties {
 }
 
 impl Link {
-    fn from_message(message: LinkMessage) -> Self {
-        let flags = message.header.flags;
+    /// Reads an `RTM_NEWLINK`: `struct ifinfomsg`, then attributes.
+    fn from_message(body: &[u8]) -> Option<Self> {
         let mut link = Link {
-            index: message.header.index,
+            index: u32::from_ne_bytes(*body.get(4..)?.first_chunk()?),
             name: String::new(),
             kind: None,
-            is_up: flags.contains(LinkFlags::Up),
+            is_up: u32::from_ne_bytes(*body.get(8..)?.first_chunk()?) & IFF_UP != 0,
             controller: None,
             mtu_bytes: None,
             tx_queue_packets: None,
             hardware_address: Vec::new(),
             statistics: None,
         };
-        for attribute in message.attributes {
-            match attribute {
-                LinkAttribute::IfName(name) => link.name = name,
-                LinkAttribute::Mtu(mtu) => link.mtu_bytes = Some(mtu),
-                LinkAttribute::TxQueueLen(packets) => link.tx_queue_packets = Some(packets),
-                LinkAttribute::Address(address) => link.hardware_address = address,
-                LinkAttribute::Controller(index) => link.controller = Some(index),
-                LinkAttribute::Stats64(statistics) => link.statistics = Some(statistics),
-                LinkAttribute::LinkInfo(info) => {
-                    link.kind = info.into_iter().find_map(|info| match info {
-                        LinkInfo::Kind(kind) => Some(kind),
-                        _ => None,
-                    });
+        for (kind, value) in attributes(body.get(IFINFOMSG_BYTES..)?) {
+            let number = || value.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes));
+            match kind {
+                IFLA_IFNAME => link.name = text_of(value),
+                IFLA_MTU => link.mtu_bytes = number(),
+                IFLA_TXQLEN => link.tx_queue_packets = number(),
+                IFLA_ADDRESS => link.hardware_address = value.to_vec(),
+                IFLA_MASTER => link.controller = number(),
+                IFLA_STATS64 => link.statistics = Counters::read(value),
+                IFLA_LINKINFO => {
+                    let mut parts = attributes(value);
+                    let kind = parts.find(|(kind, _)| *kind == IFLA_INFO_KIND);
+                    link.kind = kind.map(|(_, name)| text_of(name));
                 }
                 _ => {}
             }
         }
-        link
+        Some(link)
+    }
+
+    pub(crate) fn is_of_kind(&self, kind: &str) -> bool {
+        self.kind.as_deref() == Some(kind)
     }
 }
 
@@ -124,7 +127,7 @@ impl Properties {
 
 impl Netlink {
     /// The interface of this name; an error when there is none.
-    pub(crate) async fn link(&self, name: &str) -> Result<Link> {
+    pub(crate) fn link(&self, name: &str) -> Result<Link> {
         let not_found = || {
             Error::from_errno(
                 FIND,
@@ -132,71 +135,73 @@ impl Netlink {
                 libc::ENODEV,
             )
         };
-        self.link_if_any(name).await?.ok_or_else(not_found)
+        self.link_if_any(name)?.ok_or_else(not_found)
     }
 
     /// The interface of this name.
-    pub(crate) async fn link_if_any(&self, name: &str) -> Result<Option<Link>> {
+    pub(crate) fn link_if_any(&self, name: &str) -> Result<Option<Link>> {
         let mut message = LinkMessage::default();
         message.attributes = vec![
             LinkAttribute::IfName(name.to_owned()),
             LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]),
         ];
-        self.ask(message, name).await
+        self.ask(&message, name)
     }
 
     /// The interface of this name with its counters; an error when there is none.
-    pub(crate) async fn link_with_statistics(&self, name: &str) -> Result<Option<Link>> {
+    pub(crate) fn link_with_statistics(&self, name: &str) -> Result<Option<Link>> {
         let mut message = LinkMessage::default();
         message.attributes = vec![LinkAttribute::IfName(name.to_owned())];
-        self.ask(message, name).await
+        self.ask(&message, name)
     }
 
-    async fn ask(&self, message: LinkMessage, name: &str) -> Result<Option<Link>> {
+    fn ask(&self, message: &LinkMessage, name: &str) -> Result<Option<Link>> {
         let call = || format!("RTM_GETLINK(IFLA_IFNAME={name:?})");
-        let answers = self
-            .query(RouteNetlinkMessage::GetLink(message), FIND, call)
-            .await;
-        let answers = match answers {
-            Err(error) if error.errno() == Some(libc::ENODEV) => return Ok(None),
-            answers => answers?,
-        };
-        let link = answers.into_iter().find_map(|answer| match answer {
-            RouteNetlinkMessage::NewLink(message) => Some(Link::from_message(message)),
+        let request = request(libc::RTM_GETLINK, message, FIND);
+        let read = |kind, body: &[u8]| match kind {
+            libc::RTM_NEWLINK => Link::from_message(body),
             _ => None,
-        });
-        let undecodable = || Error::new(Kind::Kernel, FIND, format!("{}: no answer", call()));
-        link.map(Some).ok_or_else(undecodable)
+        };
+        match self.query(request, read, call) {
+            Ok(None) => Err(Error::new(
+                Kind::Kernel,
+                FIND,
+                format!("{}: no answer", call()),
+            )),
+            Err(error) if error.errno() == Some(libc::ENODEV) => Ok(None),
+            answer => answer,
+        }
     }
 
     /// Makes an interface; `what` is for people. Its state is down.
-    pub(crate) async fn create_link(
+    pub(crate) fn create_link(
         &self,
         attributes: Vec<LinkAttribute>,
         what: impl FnOnce() -> String,
     ) -> Result<()> {
         let mut message = LinkMessage::default();
         message.attributes = attributes;
-        let flags = NLM_F_CREATE | NLM_F_EXCL;
-        let call = || format!("RTM_NEWLINK({})", what());
-        self.change(RouteNetlinkMessage::NewLink(message), flags, CREATE, call)
-            .await
+        let request = Request {
+            flags: NLM_F_CREATE | NLM_F_EXCL,
+            ..request(libc::RTM_NEWLINK, &message, CREATE)
+        };
+        self.change(request, || format!("RTM_NEWLINK({})", what()))
     }
 
     /// Removes an interface; one that is gone already is no error.
-    pub(crate) async fn delete_link(&self, index: u32, name: &str) -> Result<()> {
+    pub(crate) fn delete_link(&self, index: u32, name: &str) -> Result<()> {
         let mut message = LinkMessage::default();
         message.header.index = index;
         let call = || format!("RTM_DELLINK({index}<{name}>)");
-        let message = RouteNetlinkMessage::DelLink(message);
-        match self.change(message, 0, "remove interface", call).await {
+        let request = request(libc::RTM_DELLINK, &message, "remove interface");
+        match self.change(request, call) {
             Err(error) if error.errno() == Some(libc::ENODEV) => Ok(()),
             result => result,
         }
     }
 
     /// Sets `IFF_UP` to `up`, and no other flag.
-    pub(crate) async fn set_link_up(&self, index: u32, name: &str, up: bool) -> Result<()> {
+    pub(crate) fn set_link_up(&self, index: u32, name: &str, up: bool) -> Result<()> {
         let mut message = LinkMessage::default();
         message.header.index = index;
         message.header.change_mask = LinkFlags::Up;
@@ -210,32 +215,29 @@ impl Netlink {
         };
         let value = if up { "IFF_UP" } else { "0" };
         let call = || format!("RTM_SETLINK({index}<{name}>, IFF_UP={value})");
-        self.change(RouteNetlinkMessage::SetLink(message), 0, step, call)
-            .await
+        self.change(request(libc::RTM_SETLINK, &message, step), call)
     }
 
     /// Sets hardware address, MTU and queue length where they are given.
-    pub(crate) async fn set_properties(&self, link: &Link, properties: &Properties) -> Result<()> {
+    pub(crate) fn set_properties(&self, link: &Link, properties: &Properties) -> Result<()> {
         if properties.is_empty() {
             return Ok(());
         }
         let attributes = properties.attributes();
         self.set_link(link, attributes, "set properties", || properties.show())
-            .await
     }
 
     /// Makes `port` a port of `bridge`.
-    pub(crate) async fn add_to_bridge(&self, port: &Link, bridge: &Link) -> Result<()> {
+    pub(crate) fn add_to_bridge(&self, port: &Link, bridge: &Link) -> Result<()> {
         let attributes = vec![LinkAttribute::Controller(bridge.index)];
         self.set_link(port, attributes, ADD_TO_BRIDGE, || {
             format!("IFLA_MASTER={}<{}>", bridge.index, bridge.name)
         })
-        .await
     }
 
     /// Lets the bridge send packets back to the port that they came from.
     #[doc(alias = "IFLA_BRPORT_MODE")]
-    pub(crate) async fn set_hairpin(&self, port: &Link) -> Result<()> {
+    pub(crate) fn set_hairpin(&self, port: &Link) -> Result<()> {
         let mode = LinkProtoInfoBridge::Other(DefaultNla::new(IFLA_BRPORT_MODE, vec![1]));
         let mut message = LinkMessage::default();
         message.header.interface_family = AddressFamily::Bridge;
@@ -247,12 +249,12 @@ impl Netlink {
                 port.index, port.name
             )
         };
-        let message = RouteNetlinkMessage::SetLink(message);
-        self.change(message, 0, "set hairpin mode", call).await
+        let request = request(libc::RTM_SETLINK, &message, "set hairpin mode");
+        self.change(request, call)
     }
 
     /// Moves an interface into a namespace under a name, with settings; its state is down after.
-    pub(crate) async fn move_link(
+    pub(crate) fn move_link(
         &self,
         link: &Link,
         netns: &NetnsFd,
@@ -265,10 +267,9 @@ impl Netlink {
         self.set_link(link, attributes, MOVE, || {
             format!("IFLA_NET_NS_FD, IFLA_IFNAME={name:?}")
         })
-        .await
     }
 
-    async fn set_link(
+    fn set_link(
         &self,
         link: &Link,
         attributes: Vec<LinkAttribute>,
@@ -279,8 +280,7 @@ impl Netlink {
         message.header.index = link.index;
         message.attributes = attributes;
         let call = || format!("RTM_SETLINK({}<{}>, {})", link.index, link.name, what());
-        self.change(RouteNetlinkMessage::SetLink(message), 0, step, call)
-            .await
+        self.change(request(libc::RTM_SETLINK, &message, step), call)
     }
 }
 
@@ -289,9 +289,30 @@ pub(crate) fn kind_attribute(kind: InfoKind, data: InfoData) -> LinkAttribute {
     LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind), LinkInfo::Data(data)])
 }
 
+fn request<'a>(kind: u16, body: &'a LinkMessage, step: &'static str) -> Request<'a> {
+    Request {
+        kind,
+        flags: 0,
+        body,
+        step,
+    }
+}
+
 const FIND: &str = "find interface";
 pub(crate) const CREATE: &str = "make interface";
 pub(crate) const ADD_TO_BRIDGE: &str = "add interface to bridge";
 pub(crate) const MOVE: &str = "move interface";
-/// Source: include/uapi/linux/if_link.h.
+/// Source: include/uapi/linux/rtnetlink.h.
+const IFINFOMSG_BYTES: usize = 16;
+/// Source: include/uapi/linux/if.h.
+const IFF_UP: u32 = 1;
+/// Source: include/uapi/linux/if_link.h, also below.
+const IFLA_ADDRESS: u16 = 1;
+const IFLA_IFNAME: u16 = 3;
+const IFLA_MTU: u16 = 4;
+const IFLA_MASTER: u16 = 10;
+const IFLA_TXQLEN: u16 = 13;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_STATS64: u16 = 23;
+const IFLA_INFO_KIND: u16 = 1;
 const IFLA_BRPORT_MODE: u16 = 4;

@@ -1,11 +1,11 @@
 //! What was made, and taking it away again.
 
-use rtnetlink::packet_route::{address::AddressMessage, link::InfoKind, route::RouteMessage};
+use netlink_packet_route::{address::AddressMessage, route::RouteMessage};
 
 use crate::{
     error::{Error, Kind, Result},
     link::{Link, Properties},
-    netlink::{Netlink, with_session},
+    netlink::Netlink,
     netns::NetnsFd,
 };
 
@@ -94,25 +94,21 @@ impl Made {
     /// | kind | errno | when |
     /// |---|---|---|
     /// | `Denied` | EPERM | a right is missing |
-    /// | `Limit` | EAGAIN, EMFILE, ENFILE | no thread or descriptor is left |
+    /// | `Limit` | EMFILE, ENFILE | no descriptor is left |
     ///
     /// Every interface is tried; further errors are in [`Error::also`].
     pub fn remove(&self) -> Result<()> {
         if !self.undo.iter().any(Undo::is_on_host) {
             return Ok(());
         }
-        with_session(|session| {
-            let host = session.here()?;
-            session.wait(async {
-                let mut errors = Vec::new();
-                for undo in self.undo.iter().rev() {
-                    if let Undo::HostLink { name, index } = undo {
-                        errors.extend(remove_link(&host, name, *index).await.err());
-                    }
-                }
-                Error::of_many(errors)
-            })
-        })
+        let host = Netlink::here()?;
+        let mut errors = Vec::new();
+        for undo in self.undo.iter().rev() {
+            if let Undo::HostLink { name, index } = undo {
+                errors.extend(remove_link(&host, name, *index).err());
+            }
+        }
+        Error::of_many(errors)
     }
 
     /// Takes back everything that was made or changed, inside and on the host; moved devices
@@ -128,10 +124,8 @@ impl Made {
     /// # Errors
     /// As [`remove`](Self::remove), and those of moving a device and of adding addresses.
     pub fn undo(&self, netns: &NetnsFd) -> Result<()> {
-        with_session(|session| {
-            let (host, inside) = (session.here()?, session.inside(netns)?);
-            session.wait(async { Error::of_many(take_back(&host, &inside, &self.undo).await) })
-        })
+        let (host, inside) = (Netlink::here()?, Netlink::inside(netns)?);
+        Error::of_many(take_back(&host, &inside, &self.undo))
     }
 }
 
@@ -140,53 +134,47 @@ impl Undo {
         matches!(self, Undo::HostLink { .. })
     }
 
-    async fn run(&self, host: &Netlink, inside: &Netlink) -> Result<()> {
+    fn run(&self, host: &Netlink, inside: &Netlink) -> Result<()> {
         match self {
-            Undo::HostLink { name, index } => remove_link(host, name, *index).await,
-            Undo::InsideLink { name, index } => remove_link(inside, name, *index).await,
-            Undo::Loopback { index } => inside.set_link_up(*index, "lo", false).await,
-            Undo::Route { message, shown } => {
-                inside
-                    .delete_route(RouteMessage::clone(message), shown)
-                    .await
-            }
-            Undo::Moved(moved) => moved.bring_back(host, inside).await,
+            Undo::HostLink { name, index } => remove_link(host, name, *index),
+            Undo::InsideLink { name, index } => remove_link(inside, name, *index),
+            Undo::Loopback { index } => inside.set_link_up(*index, "lo", false),
+            Undo::Route { message, shown } => inside.delete_route(message, shown),
+            Undo::Moved(moved) => moved.bring_back(host, inside),
         }
     }
 }
 
 impl Moved {
-    async fn bring_back(&self, host: &Netlink, inside: &Netlink) -> Result<()> {
+    fn bring_back(&self, host: &Netlink, inside: &Netlink) -> Result<()> {
         let before = &self.before;
-        let link = inside.link(&self.name_inside).await?;
-        inside
-            .move_link(&link, &self.home, &before.name, &self.changed)
-            .await?;
-        let link = host.link(&before.name).await?;
+        let link = inside.link(&self.name_inside)?;
+        inside.move_link(&link, &self.home, &before.name, &self.changed)?;
+        let link = host.link(&before.name)?;
         if before.is_up {
-            host.set_link_up(link.index, &link.name, true).await?;
+            host.set_link_up(link.index, &link.name, true)?;
         }
         for address in &self.addresses {
-            host.restore_address(&link, address).await?;
+            host.restore_address(&link, address)?;
         }
         Ok(())
     }
 }
 
 /// Runs all of it, last step first; gives what went wrong.
-pub(crate) async fn take_back(host: &Netlink, inside: &Netlink, undo: &[Undo]) -> Vec<Error> {
+pub(crate) fn take_back(host: &Netlink, inside: &Netlink, undo: &[Undo]) -> Vec<Error> {
     let mut errors = Vec::new();
     for step in undo.iter().rev() {
-        errors.extend(step.run(host, inside).await.err());
+        errors.extend(step.run(host, inside).err());
     }
     errors
 }
 
 /// Removes the interface of this name, if it is still the one of this index.
-async fn remove_link(netlink: &Netlink, name: &str, index: Option<u32>) -> Result<()> {
-    match netlink.link_if_any(name).await? {
+fn remove_link(netlink: &Netlink, name: &str, index: Option<u32>) -> Result<()> {
+    match netlink.link_if_any(name)? {
         Some(link) if index.is_none_or(|index| index == link.index) => {
-            netlink.delete_link(link.index, name).await
+            netlink.delete_link(link.index, name)
         }
         _ => Ok(()),
     }
@@ -207,29 +195,22 @@ async fn remove_link(netlink: &Netlink, name: &str, index: Option<u32>) -> Resul
 /// |---|---|---|
 /// | `Hostile` | | the interface of this name is not one end of a pair, so it was not made here |
 /// | `Denied` | EPERM | a right is missing |
-/// | `Limit` | EAGAIN, EMFILE, ENFILE | no thread or descriptor is left |
+/// | `Limit` | EMFILE, ENFILE | no descriptor is left |
 ///
 /// Every name is tried; further errors are in [`Error::also`].
 pub fn remove_host_interfaces<T: AsRef<str> + Sync>(names: &[T]) -> Result<()> {
     if names.is_empty() {
         return Ok(());
     }
-    with_session(|session| {
-        let host = session.here()?;
-        session.wait(async {
-            let mut errors = Vec::new();
-            for name in names {
-                errors.extend(remove_pair(&host, name.as_ref()).await.err());
-            }
-            Error::of_many(errors)
-        })
-    })
+    let host = Netlink::here()?;
+    let outcomes = names.iter().map(|name| remove_pair(&host, name.as_ref()));
+    Error::of_many(outcomes.filter_map(Result::err).collect())
 }
 
-async fn remove_pair(host: &Netlink, name: &str) -> Result<()> {
-    match host.link_if_any(name).await? {
+fn remove_pair(host: &Netlink, name: &str) -> Result<()> {
+    match host.link_if_any(name)? {
         None => Ok(()),
-        Some(link) if link.kind == Some(InfoKind::Veth) => host.delete_link(link.index, name).await,
+        Some(link) if link.is_of_kind("veth") => host.delete_link(link.index, name),
         Some(_) => {
             let call = format!("{name:?} is not one end of a veth pair");
             Err(Error::new(Kind::Hostile, "remove interface", call))

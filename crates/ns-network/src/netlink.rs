@@ -1,149 +1,217 @@
 //! Requests to the kernel and its answers.
 //!
-//! The runtime lives on a thread of its own for one call, so that it can be used from any thread,
-//! also from one that runs a runtime already, and is gone when the call returns.
+//! The kernel answers a request before the call that sends it returns, so that reading blocks for
+//! nothing else: a request costs two system calls, and takes no thread.
 
-use std::future::Future;
+use std::{cell::Cell, os::fd::AsFd};
 
-use futures::StreamExt;
-use rtnetlink::{
-    Handle,
-    packet_core::{
-        NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_CAPPED, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage,
-        NetlinkPayload,
-    },
-    packet_route::RouteNetlinkMessage,
-    sys::{AsyncSocket, TokioSocket, protocols::NETLINK_ROUTE},
+use netlink_packet_core::{
+    Emitable, NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_CAPPED, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE,
+    NLMSG_ERROR, NLMSG_NOOP, NLMSG_OVERRUN, NetlinkBuffer, NetlinkHeader, NlasIterator,
 };
-use tokio::runtime::{Builder, Handle as RuntimeHandle, Runtime};
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
 use crate::{
     error::{Error, Kind, Result},
-    netns::{NetnsFd, on_own_thread, within},
+    netns::{NetnsFd, within},
 };
 
-/// A runtime for the length of one call of this crate.
-pub(crate) struct Session(Runtime);
-
 /// A netlink socket in one network namespace.
-pub(crate) struct Netlink(Handle);
-
-/// What `work` gives on a thread with a runtime.
-pub(crate) fn with_session<T: Send>(work: impl FnOnce(&Session) -> Result<T> + Send) -> Result<T> {
-    on_own_thread(|| {
-        let runtime = Builder::new_current_thread().enable_io().build();
-        let runtime = runtime.map_err(|error| Error::from_io(OPEN, "epoll_create1()", &error))?;
-        work(&Session(runtime))
-    })
+pub(crate) struct Netlink {
+    socket: Socket,
+    sequence_number: Cell<u32>,
 }
 
-impl Session {
-    /// A socket in the namespace of the calling thread.
-    pub(crate) fn here(&self) -> Result<Netlink> {
-        Ok(self.connect(open_socket(self.0.handle())?))
-    }
-
-    /// A socket in another namespace; the runtime never enters it.
-    pub(crate) fn inside(&self, netns: &NetnsFd) -> Result<Netlink> {
-        use std::os::fd::AsFd;
-        let socket = within(netns.as_fd(), || open_socket(self.0.handle()))??;
-        Ok(self.connect(socket))
-    }
-
-    /// Runs the work to its end.
-    pub(crate) fn wait<T>(&self, work: impl Future<Output = T>) -> T {
-        self.0.block_on(work)
-    }
-
-    fn connect(&self, socket: TokioSocket) -> Netlink {
-        let (connection, handle, _) = rtnetlink::from_socket(socket);
-        // It ends with the runtime, which the session owns.
-        drop(self.0.spawn(connection));
-        Netlink(handle)
-    }
-}
-
-/// The socket belongs to the network namespace of the thread that calls this.
-fn open_socket(runtime: &RuntimeHandle) -> Result<TokioSocket> {
-    let _registered_here = runtime.enter();
-    let open = || {
-        let socket = TokioSocket::new(NETLINK_ROUTE)?;
-        // Refusals carry a sentence, do not repeat the request, and lists hold what was asked for.
-        socket.socket_ref().set_ext_ack(true)?;
-        socket.socket_ref().set_cap_ack(true)?;
-        socket.socket_ref().set_netlink_get_strict_chk(true)?;
-        Ok(socket)
-    };
-    open().map_err(|error: std::io::Error| {
-        Error::from_io(OPEN, "socket(AF_NETLINK, NETLINK_ROUTE)", &error)
-    })
+/// What is sent: its type (`RTM_*`), flags (`NLM_F_*`) and content, and what it is for.
+pub(crate) struct Request<'a> {
+    pub(crate) kind: u16,
+    pub(crate) flags: u16,
+    pub(crate) body: &'a dyn Emitable,
+    pub(crate) step: &'static str,
 }
 
 impl Netlink {
-    /// Asks for a change, and waits until the kernel has made or refused it.
-    pub(crate) async fn change(
-        &self,
-        message: RouteNetlinkMessage,
-        flags: u16,
-        step: &'static str,
-        call: impl FnOnce() -> String,
-    ) -> Result<()> {
-        self.exchange(message, flags | NLM_F_ACK, step, call)
-            .await
-            .map(drop)
+    /// A socket in the namespace of the calling thread.
+    pub(crate) fn here() -> Result<Self> {
+        let open = || {
+            let socket = Socket::new(NETLINK_ROUTE)?;
+            // Refusals carry a sentence, do not repeat the request, and lists hold what was asked
+            // for.
+            socket.set_ext_ack(true)?;
+            socket.set_cap_ack(true)?;
+            socket.set_netlink_get_strict_chk(true)?;
+            Ok(socket)
+        };
+        let socket = open().map_err(|error: std::io::Error| {
+            Error::from_io(OPEN, "socket(AF_NETLINK, NETLINK_ROUTE)", &error)
+        })?;
+        Ok(Netlink {
+            socket,
+            sequence_number: Cell::new(0),
+        })
     }
 
-    /// Asks for one object. Without an answer the list is empty.
-    ///
-    /// The acknowledgement ends the wait even if the answer is one that cannot be decoded.
-    pub(crate) async fn query(
+    /// A socket in another namespace; a thread that ends at once enters it.
+    pub(crate) fn inside(netns: &NetnsFd) -> Result<Self> {
+        within(netns.as_fd(), Netlink::here)?
+    }
+
+    /// Asks for a change, and waits until the kernel has made or refused it.
+    pub(crate) fn change(
         &self,
-        message: RouteNetlinkMessage,
-        step: &'static str,
+        mut request: Request<'_>,
         call: impl FnOnce() -> String,
-    ) -> Result<Vec<RouteNetlinkMessage>> {
-        self.exchange(message, NLM_F_ACK, step, call).await
+    ) -> Result<()> {
+        request.flags |= NLM_F_ACK;
+        self.exchange(&request, &mut |_, _| {})
+            .map_err(|refusal| refusal.into_error(request.step, call()))
+    }
+
+    /// Asks for one object, which comes as its type and content. Without an answer there is none.
+    pub(crate) fn query<T>(
+        &self,
+        mut request: Request<'_>,
+        mut read: impl FnMut(u16, &[u8]) -> Option<T>,
+        call: impl FnOnce() -> String,
+    ) -> Result<Option<T>> {
+        request.flags |= NLM_F_ACK;
+        let mut found = None;
+        let asked = self.exchange(&request, &mut |kind, body| found = read(kind, body));
+        asked.map_err(|refusal| refusal.into_error(request.step, call()))?;
+        Ok(found)
     }
 
     /// Asks for all objects that match.
-    pub(crate) async fn list(
+    pub(crate) fn list<T>(
         &self,
-        message: RouteNetlinkMessage,
-        step: &'static str,
+        mut request: Request<'_>,
+        mut read: impl FnMut(u16, &[u8]) -> Option<T>,
         call: impl FnOnce() -> String,
-    ) -> Result<Vec<RouteNetlinkMessage>> {
-        self.exchange(message, NLM_F_DUMP, step, call).await
+    ) -> Result<Vec<T>> {
+        request.flags |= NLM_F_DUMP;
+        let mut all = Vec::new();
+        let asked = self.exchange(&request, &mut |kind, body| all.extend(read(kind, body)));
+        asked.map_err(|refusal| refusal.into_error(request.step, call()))?;
+        Ok(all)
     }
 
-    async fn exchange(
+    fn exchange(
         &self,
-        message: RouteNetlinkMessage,
-        flags: u16,
-        step: &'static str,
-        call: impl FnOnce() -> String,
-    ) -> Result<Vec<RouteNetlinkMessage>> {
-        let mut message = NetlinkMessage::from(message);
-        message.header.flags = NLM_F_REQUEST | flags;
-        let closed = |call| Error::new(Kind::Kernel, step, format!("{call}: the socket closed"));
-        let Ok(mut answers) = self.0.clone().request(message) else {
-            return Err(closed(call()));
-        };
-        let mut objects = Vec::new();
-        while let Some(answer) = answers.next().await {
-            match answer.payload {
-                NetlinkPayload::InnerMessage(object) => objects.push(object),
-                NetlinkPayload::Error(error) => {
-                    let text = kernel_text(answer.header.flags, &error.header);
-                    let errno = error.raw_code().saturating_abs();
-                    return Err(Error::from_errno(step, call(), errno).with_kernel_text(text));
+        request: &Request<'_>,
+        take: &mut dyn FnMut(u16, &[u8]),
+    ) -> Result<(), Refusal> {
+        let sequence_number = self.sequence_number.get().wrapping_add(1);
+        self.sequence_number.set(sequence_number);
+        let message = request.encode(sequence_number);
+        self.socket.send_to(&message, &SocketAddr::new(0, 0), 0)?;
+        let mut received = Vec::with_capacity(MAX_ANSWER_BYTES);
+        loop {
+            self.receive(&mut received)?;
+            let mut rest = received.as_slice();
+            while let Ok(answer) = NetlinkBuffer::new_checked(rest) {
+                if answer.sequence_number() == sequence_number
+                    && is_end(
+                        answer.message_type(),
+                        answer.flags(),
+                        answer.payload(),
+                        take,
+                    )?
+                {
+                    return Ok(());
                 }
-                NetlinkPayload::Overrun(_) => {
-                    return Err(Error::from_errno(step, call(), libc::ENOBUFS));
-                }
-                _ => {}
+                let length = usize::try_from(answer.length()).unwrap_or(usize::MAX);
+                rest = rest.get(aligned(length)..).unwrap_or_default();
             }
         }
-        Ok(objects)
+    }
+
+    /// One datagram of the kernel. Whoever may configure the namespace can send to this socket,
+    /// too: the container itself, in a namespace that is joined.
+    fn receive(&self, received: &mut Vec<u8>) -> Result<(), Refusal> {
+        loop {
+            received.clear();
+            match self.socket.recv_from(received, libc::MSG_TRUNC) {
+                Ok((_, sender)) if sender.port_number() != 0 => {}
+                Ok((length, _)) if length > received.len() => return Err(Refusal::TooLong(length)),
+                Ok(_) => return Ok(()),
+                Err(error) if error.raw_os_error() == Some(libc::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+impl Request<'_> {
+    fn encode(&self, sequence_number: u32) -> Vec<u8> {
+        let length = NETLINK_HEADER_BYTES + self.body.buffer_len();
+        let mut header = NetlinkHeader::default();
+        header.length = u32::try_from(length).unwrap_or(u32::MAX);
+        header.message_type = self.kind;
+        header.flags = self.flags | NLM_F_REQUEST;
+        header.sequence_number = sequence_number;
+        let mut bytes = vec![0; length];
+        let (start, end) = bytes.split_at_mut(NETLINK_HEADER_BYTES);
+        header.emit(start);
+        self.body.emit(end);
+        bytes
+    }
+}
+
+/// Looks at one message of an answer, and gives it to `take` if it is an object.
+fn is_end(
+    kind: u16,
+    flags: u16,
+    payload: &[u8],
+    take: &mut dyn FnMut(u16, &[u8]),
+) -> Result<bool, Refusal> {
+    match kind {
+        NLMSG_NOOP => Ok(false),
+        NLMSG_OVERRUN => Err(Refusal::of_number(libc::ENOBUFS)),
+        // A list that ends early says why in the same place as a refusal.
+        NLMSG_ERROR | NLMSG_DONE => match payload.first_chunk().map(|n| i32::from_ne_bytes(*n)) {
+            None | Some(0..) => Ok(true),
+            Some(number) => Err(Refusal::Errno {
+                errno: number.saturating_neg(),
+                text: payload.get(4..).and_then(|rest| kernel_text(flags, rest)),
+            }),
+        },
+        _ => {
+            take(kind, payload);
+            Ok(false)
+        }
+    }
+}
+
+/// Why there is no answer; the step and the call are put in front of it.
+enum Refusal {
+    Errno { errno: i32, text: Option<String> },
+    TooLong(usize),
+    Io(std::io::Error),
+}
+
+impl Refusal {
+    fn of_number(errno: i32) -> Self {
+        Refusal::Errno { errno, text: None }
+    }
+
+    fn into_error(self, step: &'static str, call: String) -> Error {
+        match self {
+            Refusal::Errno { errno, text } => {
+                Error::from_errno(step, call, errno).with_kernel_text(text)
+            }
+            Refusal::Io(error) => Error::from_io(step, call, &error),
+            Refusal::TooLong(length) => Error::new(
+                Kind::Kernel,
+                step,
+                format!("{call}: an answer of {length} bytes"),
+            ),
+        }
+    }
+}
+
+impl From<std::io::Error> for Refusal {
+    fn from(error: std::io::Error) -> Self {
+        Refusal::Io(error)
     }
 }
 
@@ -153,35 +221,48 @@ fn kernel_text(flags: u16, payload: &[u8]) -> Option<String> {
     if flags & NLM_F_ACK_TLVS == 0 {
         return None;
     }
-    let length = u32::from_ne_bytes(payload.get(..4)?.try_into().ok()?);
+    let length = u32::from_ne_bytes(*payload.first_chunk()?);
     let skipped = match flags & NLM_F_CAPPED {
         0 => usize::try_from(length).ok()?,
         _ => NETLINK_HEADER_BYTES,
     };
-    let mut rest = payload.get(aligned(skipped)..)?;
-    loop {
-        let length = u16::from_ne_bytes(rest.get(..2)?.try_into().ok()?);
-        let kind = u16::from_ne_bytes(rest.get(2..4)?.try_into().ok()?);
-        let value = rest.get(4..usize::from(length))?;
-        if kind == NLMSGERR_ATTR_MSG {
-            let text = value.split(|byte| *byte == 0).next()?;
-            return Some(String::from_utf8_lossy(text).into_owned());
-        }
-        rest = rest.get(aligned(length.into())..)?;
-    }
+    let (_, text) = attributes(payload.get(aligned(skipped)..)?)
+        .find(|(kind, _)| *kind == NLMSGERR_ATTR_MSG)?;
+    Some(text_of(text))
+}
+
+/// Types and values of the attributes in these bytes, up to the first that is cut off.
+pub(crate) fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    let attributes = NlasIterator::new(bytes).map_while(std::result::Result::ok);
+    attributes.map(|attribute| {
+        let end = usize::from(attribute.length());
+        let value = attribute.into_inner().get(ATTRIBUTE_HEADER_BYTES..end);
+        (attribute.kind(), value.unwrap_or_default())
+    })
+}
+
+/// Text up to the byte that ends it.
+pub(crate) fn text_of(value: &[u8]) -> String {
+    let text = value.split(|byte| *byte == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(text).into_owned()
 }
 
 fn aligned(length: usize) -> usize {
-    length.next_multiple_of(4)
+    length.saturating_add(3) & !3
 }
 
 const OPEN: &str = "open a netlink socket";
 /// Source: include/uapi/linux/netlink.h, also below.
 const NETLINK_HEADER_BYTES: usize = 16;
+const ATTRIBUTE_HEADER_BYTES: usize = 4;
 const NLMSGERR_ATTR_MSG: u16 = 1;
+/// The kernel puts as much as fits into an answer with many objects; one object has a few KiB.
+const MAX_ANSWER_BYTES: usize = 32768;
 
 #[cfg(test)]
 mod tests {
+    use netlink_packet_core::DefaultNla;
+
     use super::*;
 
     fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
@@ -225,5 +306,38 @@ mod tests {
         }
         let endless = [[0; NETLINK_HEADER_BYTES].as_slice(), &[0; 16]].concat();
         assert_eq!(kernel_text(NLM_F_ACK_TLVS | NLM_F_CAPPED, &endless), None);
+    }
+
+    #[test]
+    fn answer_that_is_not_from_the_kernel_is_not_taken() {
+        let mut netlink = Netlink::here().unwrap();
+        let own_port = netlink.socket.bind_auto().unwrap();
+        // "Done", to the request that comes next.
+        let message = Request {
+            kind: NLMSG_ERROR,
+            flags: 0,
+            body: &DefaultNla::new(0, Vec::new()),
+            step: "",
+        };
+        let mut forged = message.encode(1);
+        forged[NETLINK_HEADER_BYTES..].fill(0);
+        let forger = Socket::new(NETLINK_ROUTE).unwrap();
+        if let Err(error) = forger.send_to(&forged, &own_port, 0) {
+            println!("SKIP answer_that_is_not_from_the_kernel_is_not_taken: {error}");
+            return;
+        }
+        let error = netlink.link("ns-no-such").unwrap_err();
+        assert_eq!(error.errno(), Some(libc::ENODEV), "{error}");
+    }
+
+    #[test]
+    fn attributes_end_where_one_is_cut_off() {
+        let mut bytes = attribute(3, b"eth0\0");
+        bytes.extend(attribute(4, &[1, 0, 0, 0]));
+        let read = |bytes: &[u8]| attributes(bytes).map(|(kind, _)| kind).collect::<Vec<_>>();
+        assert_eq!(read(&bytes), [3, 4]);
+        assert_eq!(read(&bytes[..bytes.len() - 1]), [3]);
+        assert_eq!(attributes(&bytes).next(), Some((3, b"eth0\0".as_slice())));
+        assert_eq!(read(&[0; 8]), [0; 0]);
     }
 }

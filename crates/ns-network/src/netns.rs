@@ -6,12 +6,12 @@ use std::{
     thread,
 };
 
+use netlink_sys::{Socket, protocols::NETLINK_ROUTE};
 use nix::{
     sched::{CloneFlags, setns},
     sys::statfs::{NSFS_MAGIC, fstatfs},
 };
 use ns_config::{Namespace, NamespaceKind};
-use rtnetlink::sys::{Socket, protocols::NETLINK_ROUTE};
 
 use crate::{
     error::{Error, Kind, Result},
@@ -155,24 +155,21 @@ pub fn join_namespace(path: &str, pointer: &str) -> Result<Namespace> {
     })
 }
 
-/// What `work` gives on a thread of its own, in the namespace of `target`: a pidfd or a namespace.
+/// What `work` gives on a thread that ends with it, in the namespace of `target`: a pidfd or a
+/// namespace.
 pub(crate) fn within<T: Send>(
     target: BorrowedFd<'_>,
     work: impl FnOnce() -> T + Send,
 ) -> Result<T> {
-    on_own_thread(|| {
+    let enter_and_work = || {
         setns(target, CloneFlags::CLONE_NEWNET)
             .map_err(|errno| Error::from_errno(ENTER, "setns(CLONE_NEWNET)", errno as i32))?;
         Ok(work())
-    })
-}
-
-/// What `work` gives on a thread that ends with it.
-pub(crate) fn on_own_thread<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    };
     thread::scope(|scope| {
         let thread = thread::Builder::new()
             .name("ns-network".to_owned())
-            .spawn_scoped(scope, work)
+            .spawn_scoped(scope, enter_and_work)
             .map_err(|error| Error::from_io("start a thread", "clone(CLONE_THREAD)", &error))?;
         thread.join().unwrap_or_else(|_| panicked())
     })

@@ -6,7 +6,7 @@ use ns_init::{Op, PlanBuilder};
 use crate::{
     error::Result,
     made::{Made, take_back},
-    netlink::with_session,
+    netlink::Netlink,
     netns::NetnsFd,
     route::show_route,
     setup::Setup,
@@ -85,15 +85,12 @@ impl NetworkPlan {
     /// | `InvalidValue` | | the bridge is not one |
     /// | `AlreadyExists` | | an interface of the host has the name of the host's end, or the bridge an address of the container |
     /// | `Busy` | | the device belongs to a bridge or bond |
-    /// | `Limit` | EAGAIN, EMFILE, ENFILE | no thread or descriptor is left |
+    /// | `Limit` | EMFILE, ENFILE | no descriptor is left |
     pub fn check_host(&self) -> Result<()> {
         if self.is_loopback_only() {
             return Ok(());
         }
-        with_session(|session| {
-            let host = session.here()?;
-            session.wait(find_sources(&host, &self.networks)).map(drop)
-        })
+        find_sources(&Netlink::here()?, &self.networks).map(drop)
     }
 
     /// Makes the interfaces and routes in the namespace; when a step fails, everything that was
@@ -122,25 +119,22 @@ impl NetworkPlan {
     /// | `Unsupported` | EOPNOTSUPP | the kernel has no interfaces of this kind |
     /// | `Denied` | EPERM, EACCES | a right is missing, or IPv6 is switched off |
     /// | `Busy` | EBUSY | the parent or port belongs to another interface |
+    /// | `Limit` | EAGAIN | no thread is left |
     ///
     /// What goes wrong while removing is in [`Error::also`](crate::Error::also).
     ///
     /// # References
     /// `rtnetlink(7)`, `veth(4)`, `ip-link(8)`, `include/uapi/linux/if_link.h`
     pub fn apply(&self, netns: &NetnsFd) -> Result<Made> {
-        with_session(|session| {
-            let (host, inside) = (session.here()?, session.inside(netns)?);
-            session.wait(async {
-                let mut setup = Setup::new(&host, &inside, netns);
-                match setup.run(&self.networks, &self.routes).await {
-                    Ok(()) => Ok(setup.finish()),
-                    Err(error) => {
-                        let undo = setup.finish().undo;
-                        Err(error.with_also(take_back(&host, &inside, &undo).await))
-                    }
-                }
-            })
-        })
+        let (host, inside) = (Netlink::here()?, Netlink::inside(netns)?);
+        let mut setup = Setup::new(&host, &inside, netns);
+        match setup.run(&self.networks, &self.routes) {
+            Ok(()) => Ok(setup.finish()),
+            Err(error) => {
+                let undo = setup.finish().undo;
+                Err(error.with_also(take_back(&host, &inside, &undo)))
+            }
+        }
     }
 }
 

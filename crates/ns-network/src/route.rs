@@ -2,26 +2,26 @@
 
 use std::net::IpAddr;
 
-use ns_config::{IpPrefix, Route};
-use rtnetlink::{
-    packet_core::{NLM_F_CREATE, NLM_F_EXCL},
-    packet_route::{
-        AddressFamily, RouteNetlinkMessage,
-        address::{
-            AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressScope,
-        },
-        route::{RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType},
-    },
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, Parseable};
+use netlink_packet_route::{
+    AddressFamily,
+    address::{AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressScope},
+    route::{RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType},
 };
+use ns_config::{IpPrefix, Route};
 
-use crate::{error::Result, link::Link, netlink::Netlink};
+use crate::{
+    error::Result,
+    link::Link,
+    netlink::{Netlink, Request},
+};
 
 impl Netlink {
     /// Adds an address to an interface.
     ///
     /// IPv6 addresses are usable at once: nobody else can be in a namespace that is being set up,
     /// and the second that a search for duplicates takes would be lost in every start.
-    pub(crate) async fn add_address(&self, link: &Link, prefix: IpPrefix) -> Result<()> {
+    pub(crate) fn add_address(&self, link: &Link, prefix: IpPrefix) -> Result<()> {
         let mut message = AddressMessage::default();
         message.header.family = family(prefix.address);
         message.header.prefix_len = prefix.prefix_len;
@@ -44,11 +44,10 @@ impl Netlink {
                 .push(AddressAttribute::Flags(AddressFlags::Nodad)),
         }
         self.add_address_message(link, message, &prefix.to_string())
-            .await
     }
 
     /// Adds an address as it was on another interface, or on the same one before it moved.
-    pub(crate) async fn restore_address(&self, link: &Link, old: &AddressMessage) -> Result<()> {
+    pub(crate) fn restore_address(&self, link: &Link, old: &AddressMessage) -> Result<()> {
         let mut message = AddressMessage::default();
         message.header.family = old.header.family;
         message.header.prefix_len = old.header.prefix_len;
@@ -68,55 +67,65 @@ impl Netlink {
                 .push(AddressAttribute::Flags(AddressFlags::Nodad));
         }
         let shown = format!("{shown}/{}", old.header.prefix_len);
-        self.add_address_message(link, message, &shown).await
+        self.add_address_message(link, message, &shown)
     }
 
-    async fn add_address_message(
-        &self,
-        link: &Link,
-        message: AddressMessage,
-        shown: &str,
-    ) -> Result<()> {
+    fn add_address_message(&self, link: &Link, message: AddressMessage, shown: &str) -> Result<()> {
         let call = || format!("RTM_NEWADDR({shown}, {}<{}>)", link.index, link.name);
-        let message = RouteNetlinkMessage::NewAddress(message);
-        self.change(message, NLM_F_CREATE | NLM_F_EXCL, ADD_ADDRESS, call)
-            .await
+        let request = Request {
+            kind: libc::RTM_NEWADDR,
+            flags: NLM_F_CREATE | NLM_F_EXCL,
+            body: &message,
+            step: ADD_ADDRESS,
+        };
+        self.change(request, call)
     }
 
     /// The addresses of an interface that belong to it for good and mean the same everywhere:
     /// neither link-local ones nor those that a router gave for a while.
-    pub(crate) async fn global_addresses(&self, link: &Link) -> Result<Vec<AddressMessage>> {
+    pub(crate) fn global_addresses(&self, link: &Link) -> Result<Vec<AddressMessage>> {
         let mut message = AddressMessage::default();
         message.header.index = link.index;
         let call = || format!("RTM_GETADDR({}<{}>)", link.index, link.name);
-        let message = RouteNetlinkMessage::GetAddress(message);
-        let answers = self.list(message, "list addresses", call).await?;
-        let addresses = answers.into_iter().filter_map(|answer| match answer {
-            RouteNetlinkMessage::NewAddress(address) => Some(address),
+        let request = Request {
+            kind: libc::RTM_GETADDR,
+            flags: 0,
+            body: &message,
+            step: "list addresses",
+        };
+        let read = |kind, body: &[u8]| match kind {
+            libc::RTM_NEWADDR => AddressMessage::parse(body).ok(),
             _ => None,
+        };
+        let mut addresses = self.list(request, read, call)?;
+        addresses.retain(|address| {
+            address.header.index == link.index
+                && address.header.scope == AddressScope::Universe
+                && address.header.flags.contains(AddressHeaderFlags::Permanent)
         });
-        Ok(addresses
-            .filter(|address| {
-                address.header.index == link.index
-                    && address.header.scope == AddressScope::Universe
-                    && address.header.flags.contains(AddressHeaderFlags::Permanent)
-            })
-            .collect())
+        Ok(addresses)
     }
 
     /// Adds a route that is not there yet.
-    pub(crate) async fn add_route(&self, message: RouteMessage, shown: &str) -> Result<()> {
-        let call = || format!("RTM_NEWROUTE({shown})");
-        let message = RouteNetlinkMessage::NewRoute(message);
-        self.change(message, NLM_F_CREATE | NLM_F_EXCL, ADD_ROUTE, call)
-            .await
+    pub(crate) fn add_route(&self, message: &RouteMessage, shown: &str) -> Result<()> {
+        let request = Request {
+            kind: libc::RTM_NEWROUTE,
+            flags: NLM_F_CREATE | NLM_F_EXCL,
+            body: message,
+            step: ADD_ROUTE,
+        };
+        self.change(request, || format!("RTM_NEWROUTE({shown})"))
     }
 
     /// Removes a route; one that is gone already is no error.
-    pub(crate) async fn delete_route(&self, message: RouteMessage, shown: &str) -> Result<()> {
-        let call = || format!("RTM_DELROUTE({shown})");
-        let message = RouteNetlinkMessage::DelRoute(message);
-        match self.change(message, 0, "remove route", call).await {
+    pub(crate) fn delete_route(&self, message: &RouteMessage, shown: &str) -> Result<()> {
+        let request = Request {
+            kind: libc::RTM_DELROUTE,
+            flags: 0,
+            body: message,
+            step: "remove route",
+        };
+        match self.change(request, || format!("RTM_DELROUTE({shown})")) {
             Err(error) if matches!(error.errno(), Some(libc::ESRCH | libc::ENODEV)) => Ok(()),
             result => result,
         }

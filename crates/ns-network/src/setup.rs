@@ -5,14 +5,14 @@ use std::{
     os::fd::{AsFd, AsRawFd},
 };
 
-use ns_config::{IpvlanMode, MacvlanMode, Network, NetworkKind, Route};
-use rtnetlink::packet_route::{
+use netlink_packet_route::{
     address::AddressMessage,
     link::{
         InfoData, InfoIpVlan, InfoKind, InfoMacVlan, InfoVeth, IpVlanMode, LinkAttribute,
         LinkMessage, MacVlanMode,
     },
 };
+use ns_config::{IpvlanMode, MacvlanMode, Network, NetworkKind, Route};
 
 use crate::{
     error::{Error, Kind, Result},
@@ -52,44 +52,44 @@ impl<'a> Setup<'a> {
         }
     }
 
-    pub(crate) async fn run(&mut self, networks: &[Network], routes: &[Route]) -> Result<()> {
-        let sources = find_sources(self.host, networks).await?;
+    pub(crate) fn run(&mut self, networks: &[Network], routes: &[Route]) -> Result<()> {
+        let sources = find_sources(self.host, networks)?;
         for network in networks {
             let name = network.name_inside();
             if network.kind != NetworkKind::Loopback && !is_pattern(name) {
-                let free = refuse_existing(self.inside, name, "in the container").await;
+                let free = refuse_existing(self.inside, name, "in the container");
                 free.map_err(|error| error.at(&network.pointer))?;
             }
         }
         for (network, source) in networks.iter().zip(sources) {
-            let made = self.network(network, source).await;
+            let made = self.network(network, source);
             made.map_err(|error| error.at(&network.pointer))?;
         }
         for route in routes {
-            let added = self.route(route).await;
+            let added = self.route(route);
             added.map_err(|error| error.at(&route.pointer))?;
         }
         Ok(())
     }
 
-    async fn network(&mut self, network: &Network, source: Source) -> Result<()> {
+    fn network(&mut self, network: &Network, source: Source) -> Result<()> {
         if network.kind == NetworkKind::Loopback {
-            return self.loopback().await;
+            return self.loopback();
         }
-        let name = self.free_name(network.name_inside()).await?;
+        let name = self.free_name(network.name_inside())?;
         let host_name = match (&network.kind, source) {
-            (NetworkKind::Veth { .. }, source) => Some(self.veth(network, &name, source).await?),
+            (NetworkKind::Veth { .. }, source) => Some(self.veth(network, &name, source)?),
             (_, Source::Device(link, addresses)) => {
-                self.move_device(network, &name, link, addresses).await?;
+                self.move_device(network, &name, link, addresses)?;
                 None
             }
             (_, Source::Link(parent)) => {
-                self.upper(network, &name, &parent).await?;
+                self.upper(network, &name, &parent)?;
                 None
             }
             (_, Source::None) => None,
         };
-        self.configure(network, &name).await?;
+        self.configure(network, &name)?;
         self.interfaces.push(MadeInterface {
             name,
             host_name,
@@ -98,24 +98,24 @@ impl<'a> Setup<'a> {
         Ok(())
     }
 
-    async fn loopback(&mut self) -> Result<()> {
-        let link = self.inside.link("lo").await?;
+    fn loopback(&mut self) -> Result<()> {
+        let link = self.inside.link("lo")?;
         if link.is_up {
             return Ok(());
         }
-        self.inside.set_link_up(link.index, "lo", true).await?;
+        self.inside.set_link_up(link.index, "lo", true)?;
         self.undo.push(Undo::Loopback { index: link.index });
         Ok(())
     }
 
     /// The name itself, or with the lowest number that is free in place of `%d`.
-    async fn free_name(&self, pattern: &str) -> Result<String> {
+    fn free_name(&self, pattern: &str) -> Result<String> {
         if !is_pattern(pattern) {
             return Ok(pattern.to_owned());
         }
         for number in 0..MAX_NUMBER {
             let name = pattern.replacen("%d", &number.to_string(), 1);
-            if self.inside.link_if_any(&name).await?.is_none() {
+            if self.inside.link_if_any(&name)?.is_none() {
                 return Ok(name);
             }
         }
@@ -125,30 +125,30 @@ impl<'a> Setup<'a> {
 
     /// Makes the pair in one request, the other end in the container under its final name; then
     /// the host's end becomes a port of the bridge and comes up. Gives the name on the host.
-    async fn veth(&mut self, network: &Network, name: &str, source: Source) -> Result<String> {
+    fn veth(&mut self, network: &Network, name: &str, source: Source) -> Result<String> {
         let NetworkKind::Veth { hairpin, .. } = &network.kind else {
             return Ok(String::new());
         };
-        let host_name = self.create_pair(network, name).await?;
+        let host_name = self.create_pair(network, name)?;
         self.undo.push(Undo::HostLink {
             name: host_name.clone(),
             index: None,
         });
-        let end = self.host.link(&host_name).await?;
+        let end = self.host.link(&host_name)?;
         if let Some(Undo::HostLink { index, .. }) = self.undo.last_mut() {
             *index = Some(end.index);
         }
         if let Source::Link(bridge) = source {
-            self.host.add_to_bridge(&end, &bridge).await?;
+            self.host.add_to_bridge(&end, &bridge)?;
             if *hairpin {
-                self.host.set_hairpin(&end).await?;
+                self.host.set_hairpin(&end)?;
             }
         }
-        self.host.set_link_up(end.index, &end.name, true).await?;
+        self.host.set_link_up(end.index, &end.name, true)?;
         Ok(host_name)
     }
 
-    async fn create_pair(&self, network: &Network, name: &str) -> Result<String> {
+    fn create_pair(&self, network: &Network, name: &str) -> Result<String> {
         let NetworkKind::Veth {
             prefix,
             host_interface_name,
@@ -172,7 +172,7 @@ impl<'a> Setup<'a> {
             let data = InfoData::Veth(InfoVeth::Peer(peer));
             attributes.push(kind_attribute(InfoKind::Veth, data));
             let what = || format!("veth, {host_name:?}, peer {name:?} in the container");
-            match self.host.create_link(attributes, what).await {
+            match self.host.create_link(attributes, what) {
                 Ok(()) => return Ok(host_name),
                 Err(error)
                     if error.errno() == Some(libc::EEXIST)
@@ -184,7 +184,7 @@ impl<'a> Setup<'a> {
     }
 
     /// Makes a macvlan or ipvlan on top of an interface of the host, right in the container.
-    async fn upper(&mut self, network: &Network, name: &str, parent: &Link) -> Result<()> {
+    fn upper(&mut self, network: &Network, name: &str, parent: &Link) -> Result<()> {
         let (word, kind) = match &network.kind {
             NetworkKind::Macvlan { mode, .. } => {
                 let mode = InfoMacVlan::Mode(macvlan_mode(*mode));
@@ -207,7 +207,7 @@ impl<'a> Setup<'a> {
             } = parent;
             format!("{word}, {name:?} in the container, link {index}<{on}>")
         };
-        self.host.create_link(attributes, what).await?;
+        self.host.create_link(attributes, what)?;
         self.undo.push(Undo::InsideLink {
             name: name.to_owned(),
             index: None,
@@ -216,7 +216,7 @@ impl<'a> Setup<'a> {
     }
 
     /// Moves a device of the host, which loses its addresses on the way; they are added again.
-    async fn move_device(
+    fn move_device(
         &mut self,
         network: &Network,
         name: &str,
@@ -232,8 +232,7 @@ impl<'a> Setup<'a> {
         );
         let changed = wanted.as_before(&link);
         self.host
-            .move_link(&link, self.netns, name, &Properties::default())
-            .await?;
+            .move_link(&link, self.netns, name, &Properties::default())?;
         self.undo.push(Undo::Moved(Box::new(Moved {
             before: link,
             addresses: addresses.clone(),
@@ -241,43 +240,42 @@ impl<'a> Setup<'a> {
             name_inside: name.to_owned(),
             home,
         })));
-        let link = self.inside.link(name).await?;
-        self.inside.set_properties(&link, &wanted).await?;
-        self.inside.set_link_up(link.index, name, true).await?;
+        let link = self.inside.link(name)?;
+        self.inside.set_properties(&link, &wanted)?;
+        self.inside.set_link_up(link.index, name, true)?;
         for address in &addresses {
             let asked_for = |a: &ns_config::IpPrefix| Some(a.address) == local_address(address);
             if !network.addresses.iter().any(asked_for) {
-                self.inside.restore_address(&link, address).await?;
+                self.inside.restore_address(&link, address)?;
             }
         }
         Ok(())
     }
 
     /// Brings the interface up inside, then adds addresses and default routes.
-    async fn configure(&mut self, network: &Network, name: &str) -> Result<()> {
-        let link = self.inside.link(name).await?;
+    fn configure(&mut self, network: &Network, name: &str) -> Result<()> {
+        let link = self.inside.link(name)?;
         if !link.is_up {
-            self.inside.set_link_up(link.index, name, true).await?;
+            self.inside.set_link_up(link.index, name, true)?;
         }
         for prefix in &network.addresses {
-            self.inside.add_address(&link, *prefix).await?;
+            self.inside.add_address(&link, *prefix)?;
         }
         for gateway in &network.gateways {
-            self.add_route(&gateway_route(*gateway, name), &link)
-                .await?;
+            self.add_route(&gateway_route(*gateway, name), &link)?;
         }
         Ok(())
     }
 
-    async fn route(&mut self, route: &Route) -> Result<()> {
-        let link = self.inside.link(&route.interface_name).await?;
-        self.add_route(route, &link).await
+    fn route(&mut self, route: &Route) -> Result<()> {
+        let link = self.inside.link(&route.interface_name)?;
+        self.add_route(route, &link)
     }
 
-    async fn add_route(&mut self, route: &Route, link: &Link) -> Result<()> {
+    fn add_route(&mut self, route: &Route, link: &Link) -> Result<()> {
         let message = route_message(route, link.index);
         let shown = show_route(route);
-        self.inside.add_route(message.clone(), &shown).await?;
+        self.inside.add_route(&message, &shown)?;
         self.undo.push(Undo::Route {
             message: Box::new(message),
             shown,

@@ -1,7 +1,7 @@
 //! What the networks name on the host, found before anything is changed.
 
+use netlink_packet_route::address::AddressMessage;
 use ns_config::{Network, NetworkKind};
-use rtnetlink::packet_route::{address::AddressMessage, link::InfoKind};
 
 use crate::{
     error::{Error, Kind, Result},
@@ -21,16 +21,16 @@ pub(crate) enum Source {
 }
 
 /// Finds what the networks name on the host, and refuses what cannot work.
-pub(crate) async fn find_sources(host: &Netlink, networks: &[Network]) -> Result<Vec<Source>> {
+pub(crate) fn find_sources(host: &Netlink, networks: &[Network]) -> Result<Vec<Source>> {
     let mut sources = Vec::new();
     for network in networks {
-        let source = find_source(host, network).await;
+        let source = find_source(host, network);
         sources.push(source.map_err(|error| error.at(&network.pointer))?);
     }
     Ok(sources)
 }
 
-async fn find_source(host: &Netlink, network: &Network) -> Result<Source> {
+fn find_source(host: &Netlink, network: &Network) -> Result<Source> {
     match &network.kind {
         NetworkKind::Veth {
             bridge,
@@ -38,41 +38,41 @@ async fn find_source(host: &Netlink, network: &Network) -> Result<Source> {
             ..
         } => {
             if let Some(name) = host_interface_name {
-                refuse_existing(host, name, "on the host").await?;
+                refuse_existing(host, name, "on the host")?;
             }
             match bridge.as_str() {
                 "" => Ok(Source::None),
-                bridge => find_bridge(host, bridge, network).await.map(Source::Link),
+                bridge => find_bridge(host, bridge, network).map(Source::Link),
             }
         }
         NetworkKind::Macvlan { parent, .. } | NetworkKind::Ipvlan { parent, .. } => {
-            host.link(parent).await.map(Source::Link)
+            host.link(parent).map(Source::Link)
         }
         NetworkKind::Device {
             host_interface_name,
         } => {
-            let link = host.link(host_interface_name).await?;
+            let link = host.link(host_interface_name)?;
             if link.controller.is_some() {
                 let call = format!("{:?} belongs to a bridge or bond", link.name);
                 return Err(Error::new(Kind::Busy, PREPARE, call)
                     .with_hint("take it out first; it would not find its way back"));
             }
-            let addresses = host.global_addresses(&link).await?;
+            let addresses = host.global_addresses(&link)?;
             Ok(Source::Device(link, addresses))
         }
         _ => Ok(Source::None),
     }
 }
 
-async fn find_bridge(host: &Netlink, name: &str, network: &Network) -> Result<Link> {
-    let bridge = host.link(name).await?;
-    if bridge.kind != Some(InfoKind::Bridge) {
+fn find_bridge(host: &Netlink, name: &str, network: &Network) -> Result<Link> {
+    let bridge = host.link(name)?;
+    if !bridge.is_of_kind("bridge") {
         return Err(Error::invalid(PREPARE, format!("{name:?} is not a bridge")));
     }
     if network.addresses.is_empty() {
         return Ok(bridge);
     }
-    let taken = host.global_addresses(&bridge).await?;
+    let taken = host.global_addresses(&bridge)?;
     let taken: Vec<_> = taken.iter().filter_map(local_address).collect();
     match network
         .addresses
@@ -88,8 +88,8 @@ async fn find_bridge(host: &Netlink, name: &str, network: &Network) -> Result<Li
 }
 
 /// Refuses a name that an interface has.
-pub(crate) async fn refuse_existing(netlink: &Netlink, name: &str, place: &str) -> Result<()> {
-    match netlink.link_if_any(name).await? {
+pub(crate) fn refuse_existing(netlink: &Netlink, name: &str, place: &str) -> Result<()> {
+    match netlink.link_if_any(name)? {
         Some(_) => {
             let call = format!("there is an interface {name:?} {place} already");
             Err(Error::new(Kind::AlreadyExists, PREPARE, call))

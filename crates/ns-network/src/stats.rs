@@ -5,7 +5,7 @@ use ns_config::stats::NetworkStats;
 use crate::{
     error::{Error, Result},
     link::Link,
-    netlink::{Netlink, with_session},
+    netlink::Netlink,
     netns::NetnsFd,
 };
 
@@ -49,16 +49,13 @@ pub struct InterfaceStats {
 /// | kind | errno | when |
 /// |---|---|---|
 /// | `NotFound` | ENODEV | there is no such interface; the container has ended |
-/// | `Limit` | EAGAIN, EMFILE, ENFILE | no thread or descriptor is left |
+/// | `Limit` | EMFILE, ENFILE | no descriptor is left |
 pub fn statistics<T: AsRef<str> + Sync>(host_names: &[T]) -> Result<Vec<InterfaceStats>> {
     if host_names.is_empty() {
         return Ok(Vec::new());
     }
-    with_session(|session| {
-        let host = session.here()?;
-        let read = session.wait(read_all(&host, host_names))?;
-        Ok(read.into_iter().map(InterfaceStats::exchanged).collect())
-    })
+    let read = read_all(&Netlink::here()?, host_names)?;
+    Ok(read.into_iter().map(InterfaceStats::exchanged).collect())
 }
 
 /// Reads the counters of interfaces in a namespace: macvlan, ipvlan and moved devices have no end
@@ -76,17 +73,14 @@ pub fn statistics_inside<T: AsRef<str> + Sync>(
     if names.is_empty() {
         return Ok(Vec::new());
     }
-    with_session(|session| {
-        let inside = session.inside(netns)?;
-        session.wait(read_all(&inside, names))
-    })
+    read_all(&Netlink::inside(netns)?, names)
 }
 
-async fn read_all<T: AsRef<str>>(netlink: &Netlink, names: &[T]) -> Result<Vec<InterfaceStats>> {
+fn read_all<T: AsRef<str>>(netlink: &Netlink, names: &[T]) -> Result<Vec<InterfaceStats>> {
     let mut all = Vec::new();
     for name in names {
         let name = name.as_ref();
-        let link = netlink.link_with_statistics(name).await?;
+        let link = netlink.link_with_statistics(name)?;
         let found = link.and_then(InterfaceStats::of_link);
         let missing = || {
             let call = format!("RTM_GETLINK(IFLA_IFNAME={name:?})");
@@ -95,6 +89,39 @@ async fn read_all<T: AsRef<str>>(netlink: &Netlink, names: &[T]) -> Result<Vec<I
         all.push(found.ok_or_else(missing)?);
     }
     Ok(all)
+}
+
+/// What the kernel counts for an interface.
+#[derive(Clone, Debug)]
+pub(crate) struct Counters {
+    rx_packets: u64,
+    tx_packets: u64,
+    rx_bytes: u64,
+    tx_bytes: u64,
+    rx_errors: u64,
+    tx_errors: u64,
+    rx_dropped: u64,
+    tx_dropped: u64,
+}
+
+impl Counters {
+    /// Reads the start of a `struct rtnl_link_stats64`, the rest of which nobody asked for.
+    pub(crate) fn read(value: &[u8]) -> Option<Self> {
+        let number = |index: usize| {
+            let bytes = value.get(8 * index..)?.first_chunk()?;
+            Some(u64::from_ne_bytes(*bytes))
+        };
+        Some(Counters {
+            rx_packets: number(0)?,
+            tx_packets: number(1)?,
+            rx_bytes: number(2)?,
+            tx_bytes: number(3)?,
+            rx_errors: number(4)?,
+            tx_errors: number(5)?,
+            rx_dropped: number(6)?,
+            tx_dropped: number(7)?,
+        })
+    }
 }
 
 impl InterfaceStats {

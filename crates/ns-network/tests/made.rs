@@ -36,7 +36,7 @@ in_fresh_namespaces!(
     device_returns_as_it_was,
     statistics_are_those_of_the_container,
     process_is_found_by_pidfd,
-    caller_with_a_runtime_is_not_disturbed,
+    caller_keeps_namespace_descriptors_and_threads,
     many_threads_at_once_do_not_disturb_each_other,
 );
 
@@ -463,16 +463,11 @@ fn process_is_found_by_pidfd(place: &Place) {
     assert!(error.hint().unwrap().contains("ended"));
 }
 
-fn caller_with_a_runtime_is_not_disturbed(place: &Place) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
+fn caller_keeps_namespace_descriptors_and_threads(place: &Place) {
     let own = || std::fs::read_link("/proc/thread-self/ns/net").unwrap();
     let (before, n_before) = (own(), n_descriptors());
-    runtime.block_on(async {
-        let made = initialize(&[veth()], &[], &place.container).unwrap();
-        made.remove().unwrap();
-    });
+    let made = initialize(&[veth()], &[], &place.container).unwrap();
+    made.remove().unwrap();
     assert_eq!(before, own());
     assert_eq!(n_before, n_descriptors());
     let n_threads = std::fs::read_dir("/proc/self/task").unwrap().count();
