@@ -2,10 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    os::fd::{AsFd, BorrowedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
-use nix::errno::Errno;
+use nix::{errno::Errno, fcntl::OFlag};
 use ns_config::CgroupConfig;
 
 use crate::{
@@ -176,12 +176,30 @@ impl Cgroup {
         self.unified().map(|member| member.dir.as_fd())
     }
 
-    /// Whether a process that was cloned into [`dir_fd`](Cgroup::dir_fd) still has to join others.
-    #[must_use]
-    pub fn has_legacy(&self) -> bool {
-        self.members
-            .iter()
-            .any(|member| member.version == Version::V1)
+    /// The `tasks` files of the v1 hierarchies, open for writing, with their paths; none on v2.
+    ///
+    /// A new process that writes `0` to each is in the group before it does anything else, as by
+    /// `CLONE_INTO_CGROUP` on v2. That is far cheaper than [`join`](Cgroup::join): the kernel moves a
+    /// thread that asks for itself at once, and anything else after a grace period of RCU, which
+    /// takes milliseconds.
+    ///
+    /// # Errors
+    /// | kind | errno | when |
+    /// |---|---|---|
+    /// | `Denied` | EACCES, EROFS | the group is not the caller's to join |
+    /// | `Gone`, `NotFound` | ENODEV, ENOENT | the group was removed |
+    /// | `Limit` | EMFILE, ENFILE | no descriptor is left |
+    ///
+    /// # References
+    /// `Documentation/admin-guide/cgroup-v1/cgroups.rst`, `cgroup_procs_write_start` in
+    /// `kernel/cgroup/cgroup.c`
+    pub fn tasks_files(&self) -> Result<Vec<(OwnedFd, String)>> {
+        let legacy = |member: &&Member| member.version == Version::V1;
+        let open = |member: &Member| {
+            let file = member.dir.open_file("tasks", OFlag::O_WRONLY)?;
+            Ok((file, member.dir.path_of("tasks")))
+        };
+        self.members.iter().filter(legacy).map(open).collect()
     }
 
     /// Moves a process, with all of its threads, into the group in every hierarchy.
@@ -204,18 +222,6 @@ impl Cgroup {
     /// | `Busy` | EBUSY | the group hands controllers to its children (v2) |
     pub fn join(&self, pid: i32) -> Result<()> {
         self.members.iter().try_for_each(|member| member.join(pid))
-    }
-
-    /// Moves a process that was cloned into [`dir_fd`](Cgroup::dir_fd) into the v1 hierarchies.
-    ///
-    /// # Errors
-    /// Those of [`join`](Cgroup::join).
-    pub fn join_legacy(&self, pid: i32) -> Result<()> {
-        let legacy = |member: &&Member| member.version == Version::V1;
-        self.members
-            .iter()
-            .filter(legacy)
-            .try_for_each(|member| member.join(pid))
     }
 
     /// Changes the settings that `config` names and keeps the others. Its path is not looked at.

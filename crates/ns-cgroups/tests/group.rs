@@ -7,7 +7,7 @@
 
 mod support;
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{collections::BTreeMap, io::Read, path::Path, time::Duration};
 
 use ns_cgroups::{Cgroup, CgroupSpec, Existing, Kind, Layout};
 use ns_config::cgroup::{CgroupConfig, Limit};
@@ -336,8 +336,43 @@ fn descriptor_of_the_v2_directory_takes_members() {
         std::os::fd::AsRawFd::as_raw_fd(&dir_fd)
     );
     std::fs::write(procs, process.pid().to_string()).unwrap();
-    group.0.join_legacy(process.pid()).unwrap();
-    assert!(group.0.has_process(process.pid()).unwrap());
+    let members = read(&group.0, "", "cgroup.procs");
+    assert_eq!(members, process.pid().to_string());
+}
+
+#[test]
+fn process_that_writes_zero_to_the_tasks_files_is_in_every_v1_group() {
+    const TEST: &str = "process_that_writes_zero_to_the_tasks_files_is_in_every_v1_group";
+    let layout = Layout::detect().unwrap();
+    let Some(group) = make(&layout, TEST, &config()) else {
+        return;
+    };
+    let files = group.0.tasks_files().unwrap();
+    if files.is_empty() {
+        println!("SKIP {TEST}: no cgroup v1");
+        return;
+    }
+    let descriptors = files
+        .iter()
+        .map(|(file, _)| std::os::fd::AsRawFd::as_raw_fd(file));
+    let own_pid = std::process::id();
+    let writes = descriptors.map(|fd| format!("echo 0 > /proc/{own_pid}/fd/{fd}; "));
+    let script = format!("{}echo done; read end", writes.collect::<String>());
+    let mut process = Process::shell(&script);
+    process.go();
+    let mut said = [0; 5];
+    process
+        .0
+        .stdout
+        .as_mut()
+        .unwrap()
+        .read_exact(&mut said)
+        .unwrap();
+    assert_eq!(&said, b"done\n");
+    for (_, path) in &files {
+        let members = std::fs::read_to_string(path).unwrap();
+        assert_eq!(members.trim(), process.pid().to_string(), "{path}");
+    }
 }
 
 #[test]

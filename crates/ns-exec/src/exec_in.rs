@@ -16,7 +16,7 @@ use crate::container::{Container, Status};
 use crate::error::{Error, Kind, Result, Stage};
 use crate::process::Process;
 use crate::resources::Resources;
-use crate::sequence::{go, into_running};
+use crate::sequence::into_running;
 use crate::start::{Start, inherit};
 
 /// A process whose namespaces can be joined: alive, and held by descriptor so that it cannot become another (H1, H2).
@@ -147,20 +147,19 @@ impl AsFd for Target {
 /// | by errno | a step failed; the new process is dead and reaped |
 #[doc(alias = "ExecIn")]
 pub fn exec_in(target: &Target, cgroup: Option<&Cgroup>, start: Start<'_>) -> Result<Process> {
-    let joining = Joining::prepare(target, cgroup, start)?;
+    let joining = Joining::prepare(target, start)?;
+    let tasks = cgroup.map(Cgroup::tasks_files).transpose();
+    let tasks = tasks
+        .map_err(|error| crate::resources::from_cgroups(Stage::Caller, &error))?
+        .unwrap_or_default();
     let how = Launch {
         cgroup: cgroup.and_then(Cgroup::dir_fd),
+        tasks: &tasks,
         trace: joining.trace,
         ..Launch::default()
     };
     let started =
         ns_init::launch(&joining.plan, &how).map_err(|error| Error::from_start(&error))?;
-    if let Some(cgroup) = cgroup.filter(|cgroup| cgroup.has_legacy()) {
-        cgroup
-            .join_legacy(started.pid())
-            .map_err(|error| crate::resources::from_cgroups(Stage::Caller, &error))?;
-        go(&started)?;
-    }
     let (pid, pidfd, terminal, op_times) =
         into_running(started, &joining.plan, joining.has_terminal)?;
     Ok(Process {
@@ -180,7 +179,7 @@ struct Joining {
 }
 
 impl Joining {
-    fn prepare(target: &Target, cgroup: Option<&Cgroup>, start: Start<'_>) -> Result<Self> {
+    fn prepare(target: &Target, start: Start<'_>) -> Result<Self> {
         let config = start.config;
         let foreign = target.foreign_namespaces()?;
         let user = resolve(target, config)?;
@@ -192,9 +191,6 @@ impl Joining {
         let mut plan = PlanBuilder::new();
         let descriptors = inherit(start.streams, start.descriptors, &mut plan)?;
         ns_init::protect(config, &mut plan)?;
-        if cgroup.is_some_and(Cgroup::has_legacy) {
-            plan.push("wait for the caller", Op::AwaitGo);
-        }
         join(target, &foreign, &mut plan)?;
         let groups = groups(target, &foreign)?;
         let init = Init {

@@ -1,7 +1,7 @@
 //! What a container holds on the host while it runs: its control group and its network interfaces.
 
 use std::collections::BTreeMap;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use ns_cgroups::{Cgroup, CgroupSpec, Existing, Layout};
@@ -51,13 +51,6 @@ impl ResourcePlan {
             network: plan_network(config)?,
             has_own_pids: config.namespaces.creates(NamespaceKind::Pid),
         })
-    }
-
-    /// Whether the new process has to wait until the caller has put it into its groups.
-    pub(crate) fn joins_after_clone(&self) -> bool {
-        let by_clone =
-            |(layout, _): &(Layout, CgroupSpec)| layout.kind() == ns_cgroups::LayoutKind::Unified;
-        self.cgroup.as_ref().is_some_and(|cgroup| !by_clone(cgroup))
     }
 
     /// Whether the caller makes interfaces for the container.
@@ -114,11 +107,11 @@ impl Resources {
         names.map(str::to_owned).collect()
     }
 
-    /// Moves a process that waits into its v1 groups.
-    pub(crate) fn join_legacy(&self, pid: i32) -> Result<()> {
-        let joined = self.cgroup.as_ref().map(|cgroup| cgroup.join_legacy(pid));
-        joined
-            .unwrap_or(Ok(()))
+    /// The v1 groups that the process joins as its first step.
+    pub(crate) fn tasks_files(&self) -> Result<Vec<(OwnedFd, String)>> {
+        let files = self.cgroup.as_ref().map(Cgroup::tasks_files).transpose();
+        files
+            .map(Option::unwrap_or_default)
             .map_err(|error| from_cgroups(Stage::Caller, &error))
     }
 

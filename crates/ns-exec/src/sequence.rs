@@ -34,7 +34,7 @@ pub(crate) enum Progress<'a> {
     Planned(&'a ResourcePlan),
     /// The control group is there, the process is not.
     Group(&'a Resources),
-    /// The process waits, in its group and with its interfaces; it is not yet in all of its namespaces.
+    /// The process waits, with its interfaces; it is not yet in all of its namespaces.
     Waiting(i32, &'a Resources),
 }
 
@@ -161,10 +161,12 @@ impl Prepared {
     }
 
     fn start_with(&self, resources: &mut Resources, record: &mut Recorder<'_>) -> Result<Running> {
+        let tasks = resources.tasks_files()?;
         let how = Launch {
             namespaces: self.namespaces.by_clone,
             ids: self.ids.mapping.clone(),
             cgroup: resources.cgroup_fd(),
+            tasks: &tasks,
             trace: self.trace,
         };
         let begun = (self.namespaces.by_caller != 0).then(NewNetns::begin);
@@ -177,7 +179,6 @@ impl Prepared {
             self.ids.write(started.pid())?;
             go(&started)?;
         }
-        resources.join_legacy(started.pid())?;
         let mut netns = None;
         if self.waits.for_network {
             netns = self.attach_network(resources, &started, begun.take())?;
@@ -215,17 +216,16 @@ impl Prepared {
     }
 }
 
-/// What the new process waits for before it does anything: its record, its groups, its interfaces.
+/// What the new process waits for before it does anything: its record, its interfaces.
 #[derive(Clone, Copy, Debug, Default)]
 struct Waits {
     for_record: bool,
-    for_groups: bool,
     for_network: bool,
 }
 
 impl Waits {
     fn is_any(self) -> bool {
-        self.for_record || self.for_groups || self.for_network
+        self.for_record || self.for_network
     }
 }
 
@@ -324,7 +324,6 @@ pub(crate) fn prepare(start: Start<'_>) -> Result<Prepared> {
     let descriptors = inherit(start.streams, start.descriptors, &mut plan)?;
     let waits = Waits {
         for_record: start.is_recorded,
-        for_groups: resources.joins_after_clone(),
         // A namespace of the caller's making is handed over with its interfaces in it, at the end of the mounts; the
         // record is to name them.
         for_network: match namespaces.by_caller {
@@ -354,7 +353,6 @@ fn plan_child(
     let config = known.config;
     ns_init::protect(config, plan)?;
     if awaits_caller {
-        // ORDER: before the control group namespace, whose root is the group that the process is in by then.
         plan.push("wait for the caller", Op::AwaitGo);
     }
     crate::join::plan(config, plan)?;

@@ -147,6 +147,17 @@ pub(crate) fn early_hint(failure: &Failure) -> Option<&'static str> {
         .then_some("/proc is not mounted here; mapping ids takes it")
 }
 
+/// Advice for a v1 group that does not take the child.
+#[cfg(feature = "stub")]
+pub(crate) fn join_hint(errno: i32) -> Option<&'static str> {
+    match errno {
+        ENOSPC => Some("cpuset.cpus or cpuset.mems of the group is empty"),
+        EINVAL => Some("a process with a real-time policy needs cpu.rt_runtime_us in the group"),
+        EACCES | EPERM => Some("only root, and the owner of the process, may move it"),
+        _ => None,
+    }
+}
+
 #[cfg(feature = "stub")]
 const USER_NAMESPACE_SWITCHES: &str = "the host restricts user namespaces; one of these allows them: \
     sysctl kernel.unprivileged_userns_clone=1, sysctl kernel.apparmor_restrict_unprivileged_userns=0, \

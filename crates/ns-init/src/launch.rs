@@ -34,6 +34,9 @@ pub struct Launch<'a> {
     pub ids: IdMapping,
     /// A cgroup v2 directory the child starts in (`CLONE_INTO_CGROUP`).
     pub cgroup: Option<BorrowedFd<'a>>,
+    /// The `tasks` files of v1 groups, open for writing, with their paths: the child joins them before it does anything
+    /// else.
+    pub tasks: &'a [(OwnedFd, String)],
     /// Whether each op leaves a time stamp.
     pub trace: bool,
 }
@@ -69,6 +72,8 @@ pub struct Started {
     stamps_at: usize,
     kill_on_drop: bool,
     started_ns: u64,
+    /// Paths of the groups that the child joins.
+    tasks: Vec<String>,
     // The child reads it, and stands on its stack, until it has executed the stub.
     _window: Box<Window>,
 }
@@ -129,6 +134,7 @@ pub fn launch(plan: &Plan, how: &Launch<'_>) -> Result<Started> {
         stamps_at,
         kill_on_drop: true,
         started_ns,
+        tasks: how.tasks.iter().map(|(_, path)| path.clone()).collect(),
         _window: window,
     })
 }
@@ -234,7 +240,7 @@ impl Started {
                 Some(Report::Forked(pid)) => self.follow(pid)?,
                 Some(Report::Descriptor) => {}
                 Some(Report::Failed(failure)) => return Err(plan.error(&failure)),
-                Some(Report::Early(failure)) => return Err(early_error(&failure)),
+                Some(Report::Early(failure)) => return Err(early_error(&failure, &self.tasks)),
                 None if is_confirmed => return Ok(()),
                 None => return Err(self.died_silently()),
             }
@@ -413,10 +419,15 @@ impl Handed {
         kept.extend([socket, stub, plan_file]);
         kept.sort_unstable();
         kept.dedup();
+        let tasks: Vec<i32> = how.tasks.iter().map(|(file, _)| file.as_raw_fd()).collect();
+        let mut open = [kept.as_slice(), &tasks].concat();
+        open.sort_unstable();
         let mut window = Box::new(Window {
             socket,
             ids: how.ids.clone(),
             kept,
+            tasks,
+            open,
             stub,
             arguments: [0; 3],
             // Digits hold no NUL.
@@ -520,7 +531,16 @@ fn receive_failed(errno: Errno) -> Error {
 }
 
 /// Something failed between the clone and the stub.
-fn early_error(failure: &Failure) -> Error {
+fn early_error(failure: &Failure, tasks: &[String]) -> Error {
+    let number = usize::try_from(failure.detail).unwrap_or(0);
+    if let Some(path) = number.checked_sub(1).and_then(|index| tasks.get(index)) {
+        return Error::from_errno(
+            "join the control group",
+            format!("write({path:?}, \"0\")"),
+            failure.errno,
+        )
+        .with_hint(crate::hints::join_hint(failure.errno));
+    }
     let call = crate::explain::call_name(failure.call);
     Error::from_errno(
         "enter the new namespaces",

@@ -22,6 +22,10 @@ pub(crate) struct Window {
     pub(crate) ids: IdMapping,
     /// Descriptors that the stub gets, ascending.
     pub(crate) kept: Vec<i32>,
+    /// `tasks` files of v1 groups to join.
+    pub(crate) tasks: Vec<i32>,
+    /// Both of them, ascending.
+    pub(crate) open: Vec<i32>,
     pub(crate) stub: i32,
     /// The stub's argument vector, null-terminated; points into `argument`.
     pub(crate) arguments: [usize; 3],
@@ -38,16 +42,10 @@ impl std::fmt::Debug for Window {
 /// Entry of the cloned child; `window` is the address of a [`Window`].
 pub(crate) extern "C" fn enter(window: usize) -> ! {
     let window = sys::shared_window(window);
-    let (call, errno) = run(window);
     let record = Record {
         kind: RECORD_EARLY,
         pid: 0,
-        failure: Failure {
-            op: 0,
-            errno: errno.0,
-            call: call as u32,
-            detail: 0,
-        },
+        failure: run(window),
         reserved: 0,
     };
     // A caller that is gone needs no report.
@@ -56,24 +54,34 @@ pub(crate) extern "C" fn enter(window: usize) -> ! {
 }
 
 /// Returns only with what failed.
-fn run(window: &Window) -> (Call, Errno) {
-    let steps = close_others(&window.kept)
-        .and_then(|()| map_ids(window))
-        .and_then(|()| keep_capabilities(&window.ids));
-    if let Err(failure) = steps {
-        return failure;
+fn run(window: &Window) -> Failure {
+    let failure = |(call, errno): (Call, Errno), detail| Failure {
+        op: 0,
+        errno: errno.0,
+        call: call as u32,
+        detail,
+    };
+    if let Err(stop) = close_others(&window.open) {
+        return failure(stop, 0);
+    }
+    if let Err((number, errno)) = join_groups(&window.tasks) {
+        return failure((Call::Write, errno), number);
+    }
+    let steps = map_ids(window).and_then(|()| keep_capabilities(&window.ids));
+    if let Err(stop) = steps {
+        return failure(stop, 0);
     }
     for number in &window.kept {
         // The stub is reached by its descriptor, which the exec may close.
         if *number != window.stub
             && let Err(errno) = sys::keep_across_exec(*number)
         {
-            return (Call::Dup3, errno);
+            return failure((Call::Dup3, errno), 0);
         }
     }
     let environment = [0_usize];
     let errno = sys::execveat(window.stub, window.arguments.as_ptr(), environment.as_ptr());
-    (Call::Execve, errno)
+    failure((Call::Execve, errno), 0)
 }
 
 /// ORDER: first. A copy of the caller's end of this socket, or of one of another start at the same
@@ -88,6 +96,18 @@ fn close_others(kept: &[i32]) -> Result<(), (Call, Errno)> {
         from = number + 1;
     }
     sys::close_range(from, u32::MAX, 0).map_err(|errno| (Call::CloseRange, errno))?;
+    Ok(())
+}
+
+/// Joins each v1 group as the only thread of this process; gives the number of the file that refuses, from 1 on.
+///
+/// The kernel moves a thread that asks for itself without stopping the forks of the whole machine first, which a write
+/// of a process id to `cgroup.procs` waits a grace period of RCU for.
+fn join_groups(tasks: &[i32]) -> Result<(), (u32, Errno)> {
+    for (tasks, number) in tasks.iter().zip(1..) {
+        sys::write(*tasks, b"0").map_err(|errno| (number, errno))?;
+        sys::close(*tasks);
+    }
     Ok(())
 }
 

@@ -228,6 +228,41 @@ fn bounding_set_that_is_there_takes_the_right_to_drop() {
     assert!(error.to_string().contains("EPERM"), "{error}");
 }
 
+#[test]
+fn groups_are_joined_before_the_command_and_let_go_of() {
+    let (mut reader, writer) = std::io::pipe().expect("a pipe");
+    let tasks = [(writer.into(), "a group".to_owned())];
+    let plan = command(&["sh", "-c", "test $(ls /proc/self/fd | wc -l) = 4"]);
+    let how = Launch {
+        tasks: &tasks,
+        ..Launch::default()
+    };
+    assert_eq!(run(&plan, &how), 0, "0, 1, 2, and what ls reads");
+    drop(tasks);
+    let mut written = String::new();
+    reader.read_to_string(&mut written).expect("text");
+    assert_eq!(written, "0");
+}
+
+#[test]
+fn group_that_refuses_the_child_is_named() {
+    let open = |path: &str| {
+        let file = std::fs::File::options().write(true).open(path);
+        (file.expect("a device").into(), path.to_owned())
+    };
+    let tasks = [open("/dev/null"), open("/dev/full")];
+    let plan = command(&["true"]);
+    let how = Launch {
+        tasks: &tasks,
+        ..Launch::default()
+    };
+    let mut started = launch(&plan, &how).expect("clone");
+    let error = started.wait_ready(&plan).expect_err("the device is full");
+    let expected = "join the control group: write(\"/dev/full\", \"0\"): ENOSPC";
+    assert!(error.to_string().starts_with(expected), "{error}");
+    assert!(error.hint().is_some_and(|hint| hint.contains("cpuset")));
+}
+
 /// A plan whose command writes to a descriptor that the caller sends while the plan runs.
 fn writing_to_what_is_sent() -> Plan {
     let mut plan = PlanBuilder::new();
