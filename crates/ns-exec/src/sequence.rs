@@ -169,12 +169,13 @@ impl Prepared {
             tasks: &tasks,
             trace: self.trace,
         };
+        let started =
+            ns_init::launch(&self.plan, &how).map_err(|error| Error::from_start(&error))?;
+        // ORDER: after the clone: whoever waits longest begins first.
         let begun = (self.namespaces.by_caller != 0).then(NewNetns::begin);
         let mut begun = begun
             .transpose()
             .map_err(|error| from_network(Stage::Caller, &error))?;
-        let started =
-            ns_init::launch(&self.plan, &how).map_err(|error| Error::from_start(&error))?;
         if self.ids.is_awaited() {
             self.ids.write(started.pid())?;
             go(&started)?;
