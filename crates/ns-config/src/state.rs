@@ -76,6 +76,9 @@ pub struct ContainerState {
     pub host_interfaces: Vec<String>,
     /// Where the container is in its life.
     pub phase: Phase,
+    /// The command and its arguments.
+    #[serde(default)]
+    pub command: Vec<std::ffi::OsString>,
     /// The configuration that it was started with. Its form is this program's own and belongs to
     /// the schema version; to exchange configurations there is [`Config::to_seed`].
     pub config: Config,
@@ -87,7 +90,7 @@ pub struct ContainerState {
 pub enum Phase {
     /// Being set up.
     Creating,
-    /// Set up; the command waits for the start.
+    /// Set up for a command that waits for its start, or has been started since: which, the process itself tells.
     Created,
     /// The command runs.
     Running,
@@ -248,6 +251,7 @@ mod tests {
             made_cgroup_paths: vec!["/sys/fs/cgroup/memory/box".to_owned()],
             host_interfaces: vec!["veth1234567".to_owned()],
             phase: Phase::Running,
+            command: vec!["sleep".into(), "60".into()],
             config: Config::default(),
         }
     }

@@ -423,6 +423,7 @@ proptest! {
             made_cgroup_paths: Vec::new(),
             host_interfaces: Vec::new(),
             phase: Phase::Running,
+            command: vec!["sh".into()],
             config,
         };
         let read = ContainerState::from_json(state.to_json().as_bytes());

@@ -1,4 +1,4 @@
-//! A container with a name: started once, found again by any later process, removed without a trace.
+//! A container with a name: created and started once, found again by any later process, removed without a trace.
 
 use std::os::fd::{AsFd as _, OwnedFd};
 
@@ -32,7 +32,7 @@ use crate::state_dir::{Contended, Locked, StateDir, no_container};
 /// let dir = StateDir::default_place()?;
 /// let config = Sandbox::default().config()?;
 /// let start = Start::new(&config, ["sleep", "60"]).stdin(Stream::Null);
-/// Container::start(start, "box1", &dir)?;
+/// Container::run(start, "box1", &dir)?;
 /// // In this program or in another, now or later:
 /// let container = Container::open("box1", &dir)?;
 /// container.signal(15)?;
@@ -87,6 +87,28 @@ impl Status {
 }
 
 impl<'a> Container<'a> {
+    /// Does all that [`run`](Self::run) does but execute the command, which waits for [`start`](Self::start), by this
+    /// process or any later one of the same user. It goes on waiting when this process ends, unless a parent death
+    /// signal was asked for.
+    ///
+    /// # Shape
+    /// `id`: as of [`run`](Self::run).
+    ///
+    /// # Privileges
+    /// See [`Prepared::start`](crate::Prepared::start).
+    ///
+    /// # Errors
+    /// As [`run`](Self::run), but for a command that cannot be executed, which the start tells.
+    pub fn create(start: Start<'_>, id: &str, dir: &'a StateDir) -> Result<Self> {
+        let listener = crate::parked::new_socket()?;
+        let childs = listener
+            .try_clone()
+            .map_err(|error| Error::from_io(Stage::Caller, "copy a socket", &error))?;
+        Self::begin(start.parked_at(childs), id, dir, |locked| {
+            crate::parked::publish(&listener, locked)
+        })
+    }
+
     /// Starts a command in a container of this name; returns once the command is being executed.
     ///
     /// The state is written before there is a process, again while the process waits, and again when the command is
@@ -108,7 +130,16 @@ impl<'a> Container<'a> {
     /// | `InvalidValue` | | the id is none |
     /// | `Hostile` | | the state directory lies inside the root file system |
     /// | `Limit`, `Kernel` | ENOSPC, EDQUOT | the state cannot be written |
-    pub fn start(start: Start<'_>, id: &str, dir: &'a StateDir) -> Result<Self> {
+    pub fn run(start: Start<'_>, id: &str, dir: &'a StateDir) -> Result<Self> {
+        Self::begin(start, id, dir, |_| Ok(()))
+    }
+
+    fn begin(
+        start: Start<'_>,
+        id: &str,
+        dir: &'a StateDir,
+        publish: impl FnOnce(&Locked) -> Result<()>,
+    ) -> Result<Self> {
         dir.check_outside(&start.config.rootfs)?;
         let mut state = ContainerState {
             schema_version: ContainerState::SCHEMA_VERSION,
@@ -121,14 +152,17 @@ impl<'a> Container<'a> {
             made_cgroup_paths: Vec::new(),
             host_interfaces: Vec::new(),
             phase: Phase::Creating,
+            command: start.arguments.clone(),
             config: start.config.clone(),
         };
         let prepared = start.recorded().prepare()?;
         let locked = dir.claim(id)?;
-        let started = prepared
-            .start_recorded(&mut |progress| {
-                note(&mut state, progress)?;
-                locked.write(&state)
+        let started = publish(&locked)
+            .and_then(|()| {
+                prepared.start_recorded(&mut |progress| {
+                    note(&mut state, progress)?;
+                    locked.write(&state)
+                })
             })
             .and_then(|process| confirm(process, &mut state, &locked));
         match started {
@@ -216,10 +250,17 @@ impl<'a> Container<'a> {
         if self.is_frozen()? {
             return Ok(Status::Paused);
         }
-        Ok(match self.state.phase {
-            Phase::Created => Status::Created,
-            _ => Status::Running,
+        Ok(match self.is_parked()? {
+            true => Status::Created,
+            false => Status::Running,
         })
+    }
+
+    fn is_parked(&self) -> Result<bool> {
+        match self.dir.open_dir(self.id())? {
+            Some(dir) => crate::parked::is_parked(&self.state, &dir),
+            None => Ok(false),
+        }
     }
 
     /// The command as something to join, see [`exec_in`](crate::exec_in): alive, the one that was started, and in the
@@ -424,7 +465,7 @@ impl<'a> Container<'a> {
         self.cgroup()?.ok_or_else(|| no_group(self.id()))
     }
 
-    fn is_frozen(&self) -> Result<bool> {
+    pub(crate) fn is_frozen(&self) -> Result<bool> {
         let frozen = match self.cgroup() {
             Ok(Some(group)) => group.is_frozen(),
             Ok(None) => return Ok(false),
@@ -470,11 +511,19 @@ fn note(state: &mut ContainerState, progress: Progress<'_>) -> Result<()> {
                 Err(error) => Err(error),
             }
         }
+        Progress::Parked(pid) => {
+            adopt(state, ProcessIdentity::capture_child(pid)?);
+            state.phase = Phase::Created;
+            Ok(())
+        }
     }
 }
 
-/// Writes that the command runs; otherwise ends it.
+/// Writes that the command runs, unless it waits, which was written before; otherwise ends it.
 fn confirm(process: Process, state: &mut ContainerState, locked: &Locked) -> Result<Process> {
+    if state.phase == Phase::Created {
+        return Ok(process);
+    }
     state.phase = Phase::Running;
     let written = ProcessIdentity::capture_child(process.pid()).and_then(|identity| {
         adopt(state, identity);

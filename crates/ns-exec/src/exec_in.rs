@@ -199,6 +199,7 @@ impl Joining {
             groups,
             command: &command,
             descriptors: &descriptors,
+            parked_at: None,
         };
         plan_inside(&init, start.window_size, &mut plan)?;
         Ok(Joining {

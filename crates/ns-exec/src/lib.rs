@@ -35,6 +35,7 @@ mod exec_in;
 mod identity;
 mod ids;
 mod join;
+mod parked;
 mod process;
 mod relay;
 mod removal;

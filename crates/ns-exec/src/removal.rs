@@ -11,13 +11,15 @@ use ns_config::{ContainerState, NamespaceKind};
 use crate::container::{Container, cgroup_error, live_process, send, wait_ended};
 use crate::error::{Error, Kind, Result, Stage};
 use crate::identity::boot_id;
+use crate::parked::is_parked;
 use crate::process::Process;
 use crate::resources::{TEARDOWN, from_network};
 use crate::state_dir::Contended;
 
 impl Container<'_> {
     /// Removes what an ended container has on the host: processes that are left in its group, the group, its
-    /// interfaces, and its state. Of a container of another boot only the state is there to be removed.
+    /// interfaces, and its state. One whose command was not started yet is ended. Of a container of another boot only
+    /// the state is there to be removed.
     ///
     /// # Errors
     /// What could be removed is; the state stays unless all of it was.
@@ -50,20 +52,27 @@ impl Container<'_> {
         let Some(state) = locked.read(self.id())? else {
             return self.dir.remove(locked, self.id());
         };
-        if self.state.phase != Phase::Creating && !is_same(&self.state, &state) {
-            let message = format!("open the container {:?}: it is another by now", self.id());
-            return Err(Error::new(Kind::Gone, Stage::Caller, message));
-        }
+        self.check_same(&state)?;
         if state.boot_id == boot_id()? {
             let pidfd = live_process(&state)?;
-            // A start that was cut off has no command: nobody waits for its process.
-            let has_command = pidfd.is_some() && state.phase != Phase::Creating;
+            // A start that was cut off has no command, and one that waits is none yet.
+            let has_command =
+                pidfd.is_some() && state.phase != Phase::Creating && !is_parked(&state, &locked)?;
             if has_command && running == Running::Refuse {
                 return Err(still_runs(self.id()));
             }
             self.release(&state, pidfd.as_ref())?;
         }
         self.dir.remove(locked, self.id())
+    }
+
+    /// Whether the state that was read is still of the container that this handle was made for.
+    pub(crate) fn check_same(&self, state: &ContainerState) -> Result<()> {
+        if self.state.phase == Phase::Creating || is_same(&self.state, state) {
+            return Ok(());
+        }
+        let message = format!("open the container {:?}: it is another by now", self.id());
+        Err(Error::new(Kind::Gone, Stage::Caller, message))
     }
 
     fn release(&self, state: &ContainerState, pidfd: Option<&OwnedFd>) -> Result<()> {

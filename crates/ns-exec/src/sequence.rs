@@ -25,6 +25,7 @@ pub struct Prepared {
     has_terminal: bool,
     trace: bool,
     waits: Waits,
+    is_parked: bool,
 }
 
 /// How far a start has come, for whoever keeps a record of it.
@@ -36,6 +37,8 @@ pub(crate) enum Progress<'a> {
     Group(&'a Resources),
     /// The process waits, with its interfaces; it is not yet in all of its namespaces.
     Waiting(i32, &'a Resources),
+    /// The process has done all but execute the command, for which it waits once this is recorded.
+    Parked(i32),
 }
 
 /// Keeps a record; what it gives back ends the start.
@@ -169,7 +172,7 @@ impl Prepared {
             tasks: &tasks,
             trace: self.trace,
         };
-        let started =
+        let mut started =
             ns_init::launch(&self.plan, &how).map_err(|error| Error::from_start(&error))?;
         // ORDER: after the clone: whoever waits longest begins first.
         let begun = (self.namespaces.by_caller != 0).then(NewNetns::begin);
@@ -190,13 +193,23 @@ impl Prepared {
         if self.waits.is_any() {
             go(&started)?;
         }
+        if self.waits.for_record && self.namespaces.forks {
+            started
+                .wait_forked(&self.plan)
+                .map_err(|error| Error::from_start(&error))?;
+            record(Progress::Waiting(started.pid(), resources))?;
+            go(&started)?;
+        }
         if !self.waits.for_network {
             netns = self.attach_network(resources, &started, begun)?;
         }
         if let Some(netns) = netns.filter(|_| self.namespaces.by_caller != 0) {
             unless_gone(started.send_descriptor(netns.as_fd()))?;
         }
-        into_running(started, &self.plan, self.has_terminal)
+        match self.is_parked {
+            true => park(started, &self.plan, record),
+            false => into_running(started, &self.plan, self.has_terminal),
+        }
     }
 
     /// Makes the interfaces in the namespace that the caller has begun to make, or else in that of the process.
@@ -228,6 +241,20 @@ impl Waits {
     fn is_any(self) -> bool {
         self.for_record || self.for_network
     }
+}
+
+/// Waits until everything but the command is done, and takes the waiting process over.
+fn park(mut started: Started, plan: &Plan, record: &mut Recorder<'_>) -> Result<Running> {
+    let failed = |error: ns_init::Error| Error::from_start(&error);
+    started.wait_parked(plan).map_err(failed)?;
+    // ORDER: before the process is let go of: a caller that dies before this is noticed, and ends it.
+    record(Progress::Parked(started.pid()))?;
+    started.go().map_err(failed)?;
+    // Until it has let go of us.
+    started.wait_ready(plan).map_err(failed)?;
+    let terminal = started.take_descriptors().pop();
+    let (pid, pidfd) = started.into_process().map_err(failed)?;
+    Ok((pid, pidfd, terminal, Vec::new()))
 }
 
 /// Waits until the command is being executed, and takes the process over.
@@ -287,6 +314,8 @@ struct Known<'a> {
     ids: Ids,
     namespaces: NewNamespaces,
     window_size: WindowSize,
+    is_recorded: bool,
+    parked_at: Option<Slot>,
 }
 
 /// The steps in the caller. Nothing of the host is touched: sources are opened, files are read.
@@ -311,6 +340,11 @@ pub(crate) fn prepare(start: Start<'_>) -> Result<Prepared> {
     let ids = Ids::choose(config)?;
     let resources = ResourcePlan::new(config)?;
     let namespaces = NewNamespaces::choose(config);
+    let is_parked = start.parked_at.is_some();
+    let mut plan = PlanBuilder::new();
+    let parked_at = start
+        .parked_at
+        .map(|listener| plan.inherit(listener, "the socket of the start"));
     let known = Known {
         config,
         user,
@@ -319,9 +353,10 @@ pub(crate) fn prepare(start: Start<'_>) -> Result<Prepared> {
         ids,
         namespaces,
         window_size: start.window_size,
+        is_recorded: start.is_recorded,
+        parked_at: parked_at.transpose()?,
     };
 
-    let mut plan = PlanBuilder::new();
     let descriptors = inherit(start.streams, start.descriptors, &mut plan)?;
     let waits = Waits {
         for_record: start.is_recorded,
@@ -341,6 +376,7 @@ pub(crate) fn prepare(start: Start<'_>) -> Result<Prepared> {
         has_terminal: config.process.terminal,
         trace: start.trace,
         waits,
+        is_parked,
     })
 }
 
@@ -367,6 +403,9 @@ fn plan_child(
     }
     if known.namespaces.forks {
         plan.push("go on as the first process of the namespace", Op::Fork);
+        if known.is_recorded {
+            plan.push("wait for the caller to note the process", Op::AwaitGo);
+        }
     }
     become_root_of_the_namespace(known, plan)?;
     let init = Init {
@@ -375,6 +414,7 @@ fn plan_child(
         groups: known.ids.groups,
         command: &known.command,
         descriptors,
+        parked_at: known.parked_at,
     };
     ns_init::init(&init, plan, |plan| plan_inside(known, plan))
 }

@@ -22,6 +22,8 @@ pub struct Start<'a> {
     pub(crate) trace: bool,
     /// Whether the process waits until its state was written.
     pub(crate) is_recorded: bool,
+    /// Where the start of the command is awaited.
+    pub(crate) parked_at: Option<OwnedFd>,
 }
 
 /// Where one of the command's standard streams leads.
@@ -50,6 +52,7 @@ impl<'a> Start<'a> {
             window_size: WindowSize::default(),
             trace: false,
             is_recorded: false,
+            parked_at: None,
         }
     }
 
@@ -105,6 +108,12 @@ impl<'a> Start<'a> {
     /// Has the process wait until its state was written, so that no command runs that no state tells of.
     pub(crate) fn recorded(mut self) -> Self {
         self.is_recorded = true;
+        self
+    }
+
+    /// Has the command wait, once all is set up, until somebody connects to this socket and lets it go on.
+    pub(crate) fn parked_at(mut self, listener: OwnedFd) -> Self {
+        self.parked_at = Some(listener);
         self
     }
 

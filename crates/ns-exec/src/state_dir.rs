@@ -2,11 +2,12 @@
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, openat, renameat};
+use nix::sys::socket::UnixAddr;
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 use ns_config::{ContainerState, Rootfs, check_container_id};
@@ -149,6 +150,22 @@ impl StateDir {
         }
     }
 
+    /// Removes the directory that a start has left which was killed before it wrote a state; one with a state, or one
+    /// that is being worked on, is left alone.
+    ///
+    /// # Errors
+    /// | kind | errno | when |
+    /// |---|---|---|
+    /// | `InvalidValue` | | the id is none |
+    pub fn clear(&self, id: &str) -> Result<()> {
+        match self.lock(id, Contended::Refuse) {
+            Ok(Some(locked)) if !has_state(&locked.dir) => self.remove(locked, id),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == Kind::Busy => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Makes the directory of a container and locks it.
     ///
     /// Of two at the same time one wins: the other finds the lock held, or the state written.
@@ -211,7 +228,7 @@ impl StateDir {
 
     /// Removes the directory of a container with what is in it.
     pub(crate) fn remove(&self, locked: Locked, id: &str) -> Result<()> {
-        for name in [TEMPORARY, STATE] {
+        for name in [TEMPORARY, STATE, SOCKET] {
             match unlinkat(&*locked.dir, name, UnlinkatFlags::NoRemoveDir) {
                 Ok(()) | Err(Errno::ENOENT) => {}
                 Err(errno) => return Err(failed("unlink", &locked.path.join(name), errno)),
@@ -248,7 +265,7 @@ impl StateDir {
         Err(Error::new(Kind::Hostile, Stage::Configuration, message).with_hint(hint))
     }
 
-    fn open_dir(&self, id: &str) -> Result<Option<OwnedFd>> {
+    pub(crate) fn open_dir(&self, id: &str) -> Result<Option<OwnedFd>> {
         let path = self.path.join(id);
         match openat(&self.fd, id, DIRECTORY, Mode::empty()) {
             Ok(dir) => {
@@ -277,6 +294,12 @@ impl StateDir {
     }
 }
 
+impl AsFd for Locked {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
+    }
+}
+
 impl Locked {
     /// Puts a state in the place of the one before.
     pub(crate) fn write(&self, state: &ContainerState) -> Result<()> {
@@ -297,6 +320,14 @@ impl Locked {
         read_state(&self.dir, &self.path, id)
     }
 
+    /// What a creation that was cut off has left.
+    pub(crate) fn remove_socket(&self) -> Result<()> {
+        match unlinkat(&*self.dir, SOCKET, UnlinkatFlags::NoRemoveDir) {
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(errno) => Err(failed("unlink", &self.path.join(SOCKET), errno)),
+        }
+    }
+
     fn write_temporary(&self, state: &ContainerState, path: &Path) -> Result<()> {
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | NO_LINK;
         let mode = Mode::S_IRUSR | Mode::S_IWUSR;
@@ -313,6 +344,13 @@ impl Locked {
             .map_err(|error| io("write", &error))?;
         file.sync_all().map_err(|error| io("fsync", &error))
     }
+}
+
+/// The place of the socket at which the start of a command is awaited; good as long as the directory is open.
+pub(crate) fn socket_address(dir: &impl AsFd) -> Result<UnixAddr> {
+    // The directory's own path may be longer than an address.
+    let path = format!("/proc/self/fd/{}/{SOCKET}", dir.as_fd().as_raw_fd());
+    UnixAddr::new(path.as_str()).map_err(|errno| failed("bind", Path::new(&path), errno))
 }
 
 /// A directory or file is the caller's own, and nobody else has any right to it.
@@ -424,6 +462,7 @@ fn failed(call: &str, path: &Path, errno: Errno) -> Error {
 const NO_LINK: OFlag = OFlag::O_NOFOLLOW.union(OFlag::O_CLOEXEC);
 const DIRECTORY: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(NO_LINK);
 const STATE: &str = "state.json";
+const SOCKET: &str = "start";
 const TEMPORARY: &str = "state.json.new";
 const LIMIT_BYTES: i64 = 16 << 20;
 /// How often a name may change hands before that is an error.

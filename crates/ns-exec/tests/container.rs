@@ -29,7 +29,7 @@ impl Place {
     }
 
     fn start(&self, id: &str, config: &Config) -> ns_exec::Result<Container<'_>> {
-        Container::start(sleeping(config), id, &self.dir)
+        Container::run(sleeping(config), id, &self.dir)
     }
 
     fn state_file(&self, id: &str) -> std::path::PathBuf {
@@ -192,7 +192,7 @@ fn failed_start_leaves_nothing() {
     let place = Place::new();
     let config = grouped_or_plain("failed_start_leaves_nothing");
     let start = Start::new(&config, ["no-such-command"]);
-    let error = Container::start(start, "box", &place.dir).unwrap_err();
+    let error = Container::run(start, "box", &place.dir).unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound, "{error}");
     assert_eq!(place.dir.ids().unwrap(), [""; 0]);
     assert!(error.also().is_empty(), "{error:?}");
@@ -204,7 +204,7 @@ fn command_that_ends_at_once_leaves_a_stopped_container() {
     let place = Place::new();
     let config = plain();
     let start = Start::new(&config, ["true"]);
-    let container = Container::start(start, "box", &place.dir).unwrap();
+    let container = Container::run(start, "box", &place.dir).unwrap();
     assert_eq!(container.wait().unwrap().unwrap().code(), 0);
     assert_eq!(container.status().unwrap(), Status::Stopped);
     container.delete().unwrap();

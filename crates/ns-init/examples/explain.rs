@@ -26,6 +26,7 @@ fn main() -> Result<(), ns_init::Error> {
         groups: Groups::Settable,
         command: &command,
         descriptors: &[],
+        parked_at: None,
     };
     ns_init::protect(&config, &mut plan)?;
     ns_init::init(&init, &mut plan, |_| {

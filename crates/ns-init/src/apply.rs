@@ -18,7 +18,7 @@ use crate::plan::Plan;
 /// # Errors
 /// | kind | errno | when |
 /// |---|---|---|
-/// | `InvalidValue` | | the plan holds an op that needs a caller (`Fork`, `AwaitGo`, `SendDescriptor`, `ReceiveDescriptor`, `Execute`) |
+/// | `InvalidValue` | | the plan holds an op that needs a caller (`Fork`, `AwaitGo`, `Park`, `SendDescriptor`, `ReceiveDescriptor`, `Execute`) |
 /// | by errno | of the call | an op failed; earlier ops stay applied |
 pub fn apply(plan: &Plan) -> Result<()> {
     if let Some(index) = plan.ops.iter().position(needs_caller) {
@@ -52,6 +52,7 @@ fn needs_caller(op: &Op) -> bool {
         op,
         Op::Fork
             | Op::AwaitGo
+            | Op::Park { .. }
             | Op::SendDescriptor { .. }
             | Op::ReceiveDescriptor { .. }
             | Op::Execute { .. }

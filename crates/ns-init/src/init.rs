@@ -5,7 +5,7 @@ use ns_config::{Config, NamespaceKind, ResolvedUser, Setting};
 use crate::error::Result;
 use crate::op::{Op, Slot};
 use crate::plan::PlanBuilder;
-use crate::process::{Command, Groups, execute, finalize_namespace, resource_limits};
+use crate::process::{Command, Groups, execute, finalize_namespace, resource_limits, signals};
 
 /// What [`init`] plans for, apart from the configuration.
 #[derive(Clone, Debug)]
@@ -21,6 +21,8 @@ pub struct Init<'a> {
     /// Descriptors given to the command: where each comes from, and the number it gets. A terminal takes the
     /// place of 0 to 2.
     pub descriptors: &'a [(Slot, i32)],
+    /// The listening socket at which the command's start is awaited; `None` executes it at once.
+    pub parked_at: Option<Slot>,
 }
 
 /// What the caller's own planning inside the namespaces leaves for the rest.
@@ -80,7 +82,7 @@ pub fn init<E: From<crate::Error>>(
 }
 
 /// Plans what a process does once it is in all of its namespaces, made or joined: security labels, streams, terminal,
-/// limits, [`finalize_namespace`], and the command.
+/// limits, [`finalize_namespace`], [`signals`], the wait for the start, and the command.
 ///
 /// # Errors
 /// As [`finalize_namespace`] and [`execute`].
@@ -93,6 +95,11 @@ pub fn finalize_setns(init: &Init<'_>, inside: Inside, plan: &mut PlanBuilder) -
     let first_closed = descriptors(init.descriptors, inside.terminal, plan);
     resource_limits(config, plan);
     finalize_namespace(config, init.user, init.groups, first_closed, plan)?;
+    signals(config, plan);
+    if let Some(listener) = init.parked_at {
+        // ORDER: after all that the configuration asks for, so that nothing of it can fail any more.
+        plan.push("wait for the start", Op::Park { listener });
+    }
     execute(config, init.command, plan)
 }
 

@@ -9,6 +9,7 @@
     reason = "descriptors, small counts and words of the kernel's interface; `try_from` would bring panics"
 )]
 
+mod caller;
 mod credential;
 mod execute;
 mod mount;
@@ -19,10 +20,7 @@ use credential::{drop_bounding_set, reset_signals, set_ambient_set, set_ids};
 use mount::depth_flag;
 
 use crate::lookup::{New, create_in_root, lookup, new_like};
-use crate::op::{
-    Bytes, Call, Create, Failure, Missing, Op, Opening, RECORD_DESCRIPTOR, RECORD_FORKED, Record,
-    Slot, Text,
-};
+use crate::op::{Bytes, Call, Create, Failure, Missing, Op, Opening, Record, Slot, Text};
 use crate::path::PATH_BYTES;
 use crate::sys;
 
@@ -139,6 +137,7 @@ impl Machine<'_> {
             Op::Unshare { flags } => drop(sys::unshare(flags).at(Call::Unshare)?),
             Op::Fork => self.fork()?,
             Op::AwaitGo => self.await_go()?,
+            Op::Park { listener } => self.park(listener)?,
             Op::Close { slot } => self.set_slot(slot, -1)?,
             Op::Duplicate { from, to } => {
                 sys::dup3(self.slot(from), to, 0).at_detail(Call::Dup3, to as u32)?;
@@ -329,78 +328,6 @@ impl Machine<'_> {
         Ok(())
     }
 
-    fn send(&self, kind: u32, pid: i32, descriptor: Option<i32>) -> Outcome<()> {
-        let record = Record {
-            kind,
-            pid,
-            failure: NO_FAILURE,
-            reserved: 0,
-        };
-        match sys::send(self.socket, record_bytes(&record), descriptor) {
-            Ok(_) => Ok(()),
-            Err(_) => refuse(Call::CheckCaller),
-        }
-    }
-
-    // ---- the process itself
-
-    fn set_parent_death_signal(&self, signal: i32) -> Outcome<()> {
-        sys::prctl(1, signal as usize, 0).at(Call::Prctl)?;
-        // ORDER: after the prctl; a caller that ended before it never sends the signal.
-        if self.socket >= 0 && sys::is_hung_up(self.socket).at(Call::Recv)? {
-            return refuse(Call::CheckCaller);
-        }
-        Ok(())
-    }
-
-    fn fork(&mut self) -> Outcome<()> {
-        let pid = sys::clone3_sibling().at(Call::Clone3)?;
-        if pid != 0 {
-            let sent = self.send(RECORD_FORKED, pid as i32, None);
-            sys::exit(i32::from(sent.is_err()));
-        }
-        Ok(())
-    }
-
-    fn await_go(&self) -> Outcome<()> {
-        let mut go = [0_u8; 1];
-        loop {
-            match sys::receive(self.socket, &mut go) {
-                Ok(1) => return Ok(()),
-                Ok(_) => return refuse(Call::CheckCaller),
-                Err(sys::EINTR) => {}
-                Err(errno) => return Err(errno).at(Call::Recv),
-            }
-        }
-    }
-
-    // ---- descriptors
-
-    fn close_from(&mut self, first: i32) -> Outcome<()> {
-        let (first, socket) = (first as u32, self.socket);
-        if socket >= 0 && socket as u32 >= first {
-            let socket = socket as u32;
-            close_between(first, socket)?;
-            return close_between(socket + 1, u32::MAX);
-        }
-        close_between(first, u32::MAX)
-    }
-
-    fn receive_descriptor(&mut self, out: Slot) -> Outcome<()> {
-        loop {
-            match sys::receive_descriptor(self.socket) {
-                Ok(Some(number)) => return self.set_slot(out, number),
-                Ok(None) => return refuse(Call::CheckCaller),
-                Err(sys::EINTR) => {}
-                Err(errno) => return Err(errno).at(Call::Recvmsg),
-            }
-        }
-    }
-
-    fn send_descriptor(&self, slot: Slot) -> Outcome<()> {
-        self.send(RECORD_DESCRIPTOR, 0, Some(self.slot(slot)))
-    }
-
     // ---- lookups
 
     fn open_host(
@@ -578,25 +505,8 @@ impl Machine<'_> {
 const PROC_SUPER_MAGIC: u64 = 0x9fa0;
 const DEVPTS_SUPER_MAGIC: u64 = 0x1cd1;
 
-const NO_FAILURE: Failure = Failure {
-    op: 0,
-    errno: 0,
-    call: 0,
-    detail: 0,
-};
-
 pub(crate) fn record_bytes(record: &Record) -> &[u8] {
     sys::plain_bytes(record)
-}
-
-fn close_between(first: u32, end: u32) -> Outcome<()> {
-    if first >= end {
-        return Ok(());
-    }
-    let last = if end == u32::MAX { end } else { end - 1 };
-    sys::close_range(first, last, 0)
-        .at(Call::CloseRange)
-        .map(drop)
 }
 
 fn bring_up_loopback() -> Outcome<()> {

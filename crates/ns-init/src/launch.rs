@@ -1,19 +1,15 @@
 //! Starting the stub in new namespaces.
 
 use std::ffi::CString;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::sys::socket::{
-    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, socketpair,
-};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 
+use crate::channel::{Channel, Report};
 use crate::error::{Error, Kind, Result};
-use crate::op::{
-    Failure, Header, MAGIC, Op, RECORD_BYTES, RECORD_DESCRIPTOR, RECORD_EARLY, RECORD_FAILED,
-    RECORD_FORKED, RECORD_READY,
-};
+use crate::op::{Failure, Header, MAGIC, Op};
 use crate::plan::{Plan, copy_above};
 use crate::sys;
 use crate::window::Window;
@@ -66,8 +62,9 @@ pub enum IdMapping {
 pub struct Started {
     pid: i32,
     pidfd: OwnedFd,
-    socket: OwnedFd,
-    descriptors: Vec<OwnedFd>,
+    channel: Channel,
+    /// It has said that everything is set.
+    is_confirmed: bool,
     plan_file: OwnedFd,
     stamps_at: usize,
     kill_on_drop: bool,
@@ -128,8 +125,8 @@ pub fn launch(plan: &Plan, how: &Launch<'_>) -> Result<Started> {
     Ok(Started {
         pid,
         pidfd,
-        socket,
-        descriptors: Vec::new(),
+        channel: Channel::new(socket),
+        is_confirmed: false,
         plan_file: handed.plan_file,
         stamps_at,
         kill_on_drop: true,
@@ -159,9 +156,7 @@ impl Started {
     /// |---|---|---|
     /// | `Gone` | EPIPE | the child has ended; [`wait_ready`](Self::wait_ready) tells why |
     pub fn go(&self) -> Result<()> {
-        sys::send(self.socket.as_raw_fd(), &[1], None)
-            .map(drop)
-            .map_err(|errno| Error::from_errno("let the child go on", "send", errno.0))
+        self.channel.go()
     }
 
     /// Sends a descriptor to a child whose plan waits for one (`Op::ReceiveDescriptor`).
@@ -171,30 +166,41 @@ impl Started {
     /// |---|---|---|
     /// | `Gone` | EPIPE | the child has ended; [`wait_ready`](Self::wait_ready) tells why |
     pub fn send_descriptor(&self, descriptor: BorrowedFd<'_>) -> Result<()> {
-        let descriptor = Some(descriptor.as_raw_fd());
-        sys::send(self.socket.as_raw_fd(), &[1], descriptor)
-            .map(drop)
-            .map_err(|errno| Error::from_errno("hand over a descriptor", "sendmsg", errno.0))
+        self.channel.send_descriptor(descriptor)
     }
 
-    /// Waits until the command is being executed: the child has said that everything is set, and its
-    /// end of the socket has closed with the exec.
+    /// Waits until the command is being executed, or waits for its start without the caller: the child has said that
+    /// everything is set, and its end of the socket is closed.
     ///
     /// # Errors
     /// The failed op, with its step, call, objects, errno, hint and setting; or `Gone` when the child ended
     /// without a word. The child is then dead and reaped.
     pub fn wait_ready(&mut self, plan: &Plan) -> Result<()> {
-        let outcome = self.read_records(plan);
-        if outcome.is_err() {
-            self.kill_and_reap();
-        }
-        outcome
+        self.reach(Milestone::Executed, plan)
+    }
+
+    /// Waits until the child has gone on as another process (`Op::Fork`), whose pid and pidfd are the ones to be had
+    /// from then on.
+    ///
+    /// # Errors
+    /// As [`wait_ready`](Self::wait_ready).
+    pub fn wait_forked(&mut self, plan: &Plan) -> Result<()> {
+        self.reach(Milestone::Forked, plan)
+    }
+
+    /// Waits until everything is set and the child waits in `Op::Park` for [`go`](Self::go), after which it is no
+    /// longer the caller that it listens to, but whoever [releases](crate::release) it.
+    ///
+    /// # Errors
+    /// As [`wait_ready`](Self::wait_ready).
+    pub fn wait_parked(&mut self, plan: &Plan) -> Result<()> {
+        self.reach(Milestone::Ready, plan)
     }
 
     /// Descriptors that the child has sent, in order.
     #[must_use]
     pub fn take_descriptors(&mut self) -> Vec<OwnedFd> {
-        std::mem::take(&mut self.descriptors)
+        self.channel.take_descriptors()
     }
 
     /// Nanoseconds from the clone to the end of each op; 0 for ops that were left out. Empty without `trace`.
@@ -232,56 +238,48 @@ impl Started {
         Ok((self.pid, pidfd))
     }
 
-    fn read_records(&mut self, plan: &Plan) -> Result<()> {
-        let mut is_confirmed = false;
+    /// Follows the child until it has come as far as asked, or its end of the socket is closed.
+    ///
+    /// ORDER: a failure is told once the socket is closed: the process that goes on may fail before the one that made it
+    /// has said who that is, and both have to be reaped.
+    fn read_until(&mut self, milestone: Milestone, plan: &Plan) -> Result<()> {
+        let mut failed = None;
         loop {
-            match self.next_record()? {
-                Some(Report::Ready) => is_confirmed = true,
-                Some(Report::Forked(pid)) => self.follow(pid)?,
-                Some(Report::Descriptor) => {}
-                Some(Report::Failed(failure)) => return Err(plan.error(&failure)),
-                Some(Report::Early(failure)) => return Err(early_error(&failure, &self.tasks)),
-                None if is_confirmed => return Ok(()),
+            let reached = match self.channel.next()? {
+                Some(Report::Ready) => {
+                    self.is_confirmed = true;
+                    Some(Milestone::Ready)
+                }
+                Some(Report::Forked(pid)) => {
+                    self.follow(pid)?;
+                    Some(Milestone::Forked)
+                }
+                Some(Report::Descriptor) => None,
+                Some(Report::Failed(failure)) => {
+                    failed = Some(plan.error(&failure));
+                    None
+                }
+                Some(Report::Early(failure)) => {
+                    failed = Some(early_error(&failure, &self.tasks));
+                    None
+                }
+                None if let Some(error) = failed => return Err(error),
+                None if self.is_confirmed && milestone == Milestone::Executed => return Ok(()),
                 None => return Err(self.died_silently()),
+            };
+            if reached == Some(milestone) {
+                return Ok(());
             }
         }
     }
 
-    /// The next message; `None` when the child's end is closed.
-    fn next_record(&mut self) -> Result<Option<Report>> {
-        let mut bytes = [0; RECORD_BYTES];
-        let mut control = nix::cmsg_space!([RawFd; 1]);
-        let length = loop {
-            let mut parts = [std::io::IoSliceMut::new(&mut bytes)];
-            let received = recvmsg::<()>(
-                self.socket.as_raw_fd(),
-                &mut parts,
-                Some(&mut control),
-                MsgFlags::MSG_CMSG_CLOEXEC,
-            );
-            match received {
-                Ok(message) => {
-                    let rights = message.cmsgs().map_err(receive_failed)?;
-                    for raw in rights.filter_map(|message| match message {
-                        ControlMessageOwned::ScmRights(numbers) => Some(numbers),
-                        _ => None,
-                    }) {
-                        for number in raw {
-                            self.descriptors.extend(sys::own(number));
-                        }
-                    }
-                    break message.bytes;
-                }
-                Err(Errno::EINTR) => {}
-                Err(Errno::ECONNRESET) => break 0,
-                Err(errno) => return Err(receive_failed(errno)),
-            }
-        };
-        match length {
-            0 => Ok(None),
-            RECORD_BYTES => Report::parse(&bytes).map(Some),
-            _ => Err(damaged()),
+    /// As [`read_until`](Self::read_until); a child that fails is dead and reaped.
+    fn reach(&mut self, milestone: Milestone, plan: &Plan) -> Result<()> {
+        let outcome = self.read_until(milestone, plan);
+        if outcome.is_err() {
+            self.kill_and_reap();
         }
+        outcome
     }
 
     /// The plan goes on in another child of ours; the first one has done its part.
@@ -332,39 +330,15 @@ impl Drop for Started {
     }
 }
 
-/// A message of the child.
-enum Report {
+/// How far a child has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Milestone {
+    /// It has gone on as another process.
+    Forked,
+    /// Everything is set.
     Ready,
-    Forked(i32),
-    Descriptor,
-    Failed(Failure),
-    Early(Failure),
-}
-
-impl Report {
-    fn parse(bytes: &[u8; RECORD_BYTES]) -> Result<Self> {
-        let word = |index: usize| {
-            let at = index * 4;
-            bytes
-                .get(at..at + 4)
-                .and_then(|four| four.try_into().ok())
-                .map_or(0, u32::from_ne_bytes)
-        };
-        let failure = Failure {
-            op: word(2),
-            errno: word(3).cast_signed(),
-            call: word(4),
-            detail: word(5),
-        };
-        match word(0) {
-            RECORD_READY => Ok(Report::Ready),
-            RECORD_FORKED => Ok(Report::Forked(word(1).cast_signed())),
-            RECORD_DESCRIPTOR => Ok(Report::Descriptor),
-            RECORD_FAILED => Ok(Report::Failed(failure)),
-            RECORD_EARLY => Ok(Report::Early(failure)),
-            _ => Err(damaged()),
-        }
-    }
+    /// Everything is set, and its end of the socket is closed.
+    Executed,
 }
 
 /// Descriptors as the child will find them: all above the numbers that the command gets.
@@ -514,20 +488,8 @@ fn too_large() -> Error {
     Error::new(Kind::Limit, "hand over the plan", "it is larger than 2 GiB")
 }
 
-fn damaged() -> Error {
-    Error::new(
-        Kind::Hostile,
-        "read the child's report",
-        "the message is not one of ours",
-    )
-}
-
 fn failed(step: &'static str, call: &str, errno: Errno) -> Error {
     Error::from_errno(step, call, errno as i32)
-}
-
-fn receive_failed(errno: Errno) -> Error {
-    failed("read the child's report", "recvmsg", errno)
 }
 
 /// Something failed between the clone and the stub.

@@ -12,6 +12,8 @@
 //! For a whole container use `ns-exec`.
 
 mod apply;
+#[cfg(feature = "stub")]
+mod channel;
 mod error;
 mod explain;
 mod hints;
@@ -31,6 +33,8 @@ mod sys;
 mod window;
 
 pub use apply::{apply, own_capabilities};
+#[cfg(feature = "stub")]
+pub use channel::release;
 pub use error::{Error, Kind, Result, errno_text};
 pub use explain::Explained;
 pub use init::{Init, Inside, finalize_setns, init, protect, security_labels};
@@ -40,7 +44,7 @@ pub use op::{Bytes, Call, Create, Depth, Failure, Missing, Op, Opening, Slot, St
 pub use plan::{Plan, PlanBuilder};
 pub use process::{
     Command, Groups, execute, finalize_namespace, load_container_environment, resource_limits,
-    restore_parent_death_signal, setup_user,
+    restore_parent_death_signal, setup_user, signals,
 };
 #[cfg(feature = "stub")]
 pub use sealed::STUB_BYTES;

@@ -139,13 +139,16 @@ pub enum Op {
     Fork,
     /// Waits for the caller's "go".
     AwaitGo,
+    /// Tells the caller that everything is set, waits for its "go", and lets go of it; from there on waits for the "go"
+    /// of whoever connects to the listening socket, who takes the caller's place. The last op but one.
+    Park { listener: Slot },
 
     // ---- descriptors
     /// `close(2)`.
     Close { slot: Slot },
     /// `dup3(2)` onto a fixed number without close-on-exec.
     Duplicate { from: Slot, to: i32 },
-    /// `close_range(2)` of every number from `first` on, the socket to the caller excepted.
+    /// `close_range(2)` of every number from `first` on, the socket to the caller and that of [`Op::Park`] excepted.
     CloseFrom { first: i32 },
     /// Sends a descriptor to the caller.
     SendDescriptor { slot: Slot },
@@ -349,6 +352,7 @@ pub enum Call {
     Socket,
     Execve,
     Mmap,
+    Accept4,
     /// Not the object it must be: wrong type or device number.
     CheckIdentity,
     /// The place is outside the root.

@@ -202,7 +202,13 @@ pub fn restore_parent_death_signal(config: &Config, plan: &mut PlanBuilder) {
     }
 }
 
-/// Plans the end: parent death signal, default signal actions, and the command.
+/// Plans what the command finds of signals: the parent death signal, and default actions.
+pub fn signals(config: &Config, plan: &mut PlanBuilder) {
+    restore_parent_death_signal(config, plan);
+    plan.push("give signals their default action", Op::ResetSignals);
+}
+
+/// Plans the end: the command.
 ///
 /// # Errors
 /// | kind | when |
@@ -217,8 +223,6 @@ pub fn execute(config: &Config, command: &Command, plan: &mut PlanBuilder) -> Re
         )
         .with_hint(Some("name a program to run, after -- on a command line")));
     };
-    restore_parent_death_signal(config, plan);
-    plan.push("give signals their default action", Op::ResetSignals);
     let search = search_path(&command.environment);
     if search.is_none() && !name.as_bytes().contains(&b'/') {
         return Err(Error::new(

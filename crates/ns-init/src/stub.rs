@@ -62,7 +62,7 @@ extern "C" fn main(stack: *const usize) -> ! {
     let Some(file) = number(argument.to_bytes()) else {
         sys::exit(EXIT_FAILED);
     };
-    let Some((mut machine, socket)) = load(file) else {
+    let Some(mut machine) = load(file) else {
         sys::exit(EXIT_DAMAGED);
     };
     // What came through the exec is not to go through the next: the socket above all, which closes with it.
@@ -71,7 +71,7 @@ extern "C" fn main(stack: *const usize) -> ! {
         sys::exit(EXIT_DAMAGED);
     }
     if let Err(failure) = machine.run() {
-        report(socket, failure);
+        report(machine.socket, failure);
     }
     sys::exit(EXIT_FAILED)
 }
@@ -95,7 +95,7 @@ fn report(socket: i32, failure: Failure) {
 }
 
 /// The plan in `file`, mapped; `None` when it is not one of ours.
-fn load(file: i32) -> Option<(Machine<'static>, i32)> {
+fn load(file: i32) -> Option<Machine<'static>> {
     let length = usize::try_from(sys::statx(file).ok()?.size).ok()?;
     if length < size_of::<Header>() {
         return None;
@@ -146,7 +146,7 @@ fn load(file: i32) -> Option<(Machine<'static>, i32)> {
             socket: header.socket,
         };
         sys::close(file);
-        Some((machine, header.socket))
+        Some(machine)
     }
 }
 

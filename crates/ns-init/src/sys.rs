@@ -47,6 +47,7 @@ pub(crate) type Result<T> = core::result::Result<T, Errno>;
 
 pub(crate) const EPERM: Errno = Errno(1);
 pub(crate) const EINTR: Errno = Errno(4);
+pub(crate) const ECONNABORTED: Errno = Errno(103);
 pub(crate) const ENOENT: Errno = Errno(2);
 pub(crate) const EAGAIN: Errno = Errno(11);
 pub(crate) const EACCES: Errno = Errno(13);

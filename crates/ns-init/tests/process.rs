@@ -124,6 +124,7 @@ fn start_ends_with_the_command_and_begins_undumpable() {
         groups: Groups::Settable,
         command: &command,
         descriptors: &[],
+        parked_at: None,
     };
     init(&what, &mut plan, |_| {
         Ok::<_, ns_init::Error>(Inside::default())

@@ -40,6 +40,10 @@ pub(crate) enum Verb {
     Sandbox(Box<SandboxFlags>),
     /// Run a command in the container that a container.json describes.
     Run(RunFlags),
+    /// Do all of a run but the command, which waits for `nsrun start`.
+    ///
+    /// The command has the input and output of this program, and a session of its own.
+    Create(CreateFlags),
     /// Run another command in a container that runs.
     Exec(ExecFlags),
     #[command(flatten)]
@@ -93,6 +97,19 @@ pub(crate) struct RunFlags {
     pub(crate) config: PathBuf,
     #[command(flatten)]
     pub(crate) name: NameFlags,
+    /// The command and its arguments.
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CreateFlags {
+    /// The configuration, as docker/libcontainer's nsinit read it.
+    #[arg(long, value_name = "FILE", default_value = "container.json")]
+    pub(crate) config: PathBuf,
+    /// Remember the container under this name until it is deleted.
+    #[arg(long, value_name = "ID")]
+    pub(crate) id: String,
     /// The command and its arguments.
     #[arg(last = true, required = true, value_name = "CMD")]
     pub(crate) command: Vec<OsString>,

@@ -7,7 +7,7 @@ use std::path::Path;
 use ns_config::Config;
 use ns_exec::{Container, ExitStatus, HostTerminal, Process, Relay, Start, StateDir, Stream};
 
-use crate::arguments::NameFlags;
+use crate::arguments::{CreateFlags, NameFlags};
 use crate::report::Failure;
 
 /// A configuration larger than this is refused.
@@ -66,7 +66,7 @@ pub(crate) fn run_named(
     let start = start(config, command)?;
     // ORDER: before the start, so that no signal is lost in between.
     let relay = Relay::new()?;
-    let container = Container::start(start, id, dir)?;
+    let container = Container::run(start, id, dir)?;
     let process = container
         .process()
         .ok_or_else(|| Failure::new("the container has no process".to_owned()))?;
@@ -85,25 +85,43 @@ fn detach(
     id: &str,
     dir: &StateDir,
 ) -> Result<u8, Failure> {
+    let start = outliving("--detach", config, command)?
+        .stdin(Stream::Null)
+        .stdout(Stream::Null)
+        .stderr(Stream::Null);
+    Container::run(start, id, dir)?;
+    Ok(0)
+}
+
+/// The command waits, and this program ends.
+pub(crate) fn create(flags: CreateFlags, root: Option<&Path>) -> Result<u8, Failure> {
+    let mut config = read_config(&flags.config)?;
+    let dir = crate::verbs::state_dir(root)?;
+    let start = outliving("create", &mut config, flags.command)?;
+    Container::create(start, &flags.id, &dir)?;
+    Ok(0)
+}
+
+/// A command that goes on when this program has ended.
+fn outliving<'a>(
+    what: &str,
+    config: &'a mut Config,
+    command: Vec<OsString>,
+) -> Result<Start<'a>, Failure> {
     if config.process.terminal {
         return Err(
-            Failure::new("--detach: the configuration asks for a terminal".to_owned())
+            Failure::new(format!("{what}: the configuration asks for a terminal"))
                 .with_hint("nobody would read it; set \"tty\" to false"),
         );
     }
     if config.process.parent_death_signal != 0 {
-        return Err(Failure::new(
-            "--detach: the configuration has the command die with nsrun".to_owned(),
-        ));
+        return Err(Failure::new(format!(
+            "{what}: the configuration has the command die with nsrun"
+        )));
     }
     // The caller's terminal is to signal and to hang up others.
     config.process.new_session = true;
-    let start = Start::new(config, command)
-        .stdin(Stream::Null)
-        .stdout(Stream::Null)
-        .stderr(Stream::Null);
-    Container::start(start, id, dir)?;
-    Ok(0)
+    Ok(Start::new(config, command))
 }
 
 fn start(config: &Config, command: Vec<OsString>) -> Result<Start<'_>, Failure> {

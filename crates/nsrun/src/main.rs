@@ -54,6 +54,7 @@ fn run() -> Result<u8, Failure> {
             let config = launch::read_config(&run.config)?;
             launch::run(config, run.command, &run.name, root)
         }
+        Verb::Create(flags) => launch::create(flags, root),
         Verb::Exec(flags) => exec::exec(flags, root),
         Verb::Container(verb) => verbs::run(verb, root),
         Verb::Explain { json, what } => {

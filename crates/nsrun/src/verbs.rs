@@ -20,7 +20,7 @@ use crate::report::{Failure, print};
 pub(crate) enum ContainerVerb {
     /// List the containers that have an id.
     ///
-    /// The status is found out by looking: running, paused, stopped (the command has ended), stale (of another boot, or
+    /// The status is found out by looking: created (the command waits for nsrun start), running, paused, stopped (the command has ended), stale (of another boot, or
     /// its start was cut off), creating; or damaged, when what was written about it cannot be read.
     List {
         /// Print JSON: a list of objects with id, status, pid and, of a damaged one, error.
@@ -32,6 +32,8 @@ pub(crate) enum ContainerVerb {
     },
     /// Print what is known about a container, as JSON.
     State { id: String },
+    /// Let the command of a created container begin; its exit code is 0 when the command runs, 126 or 127 as of nsrun run.
+    Start { id: String },
     /// List the processes of a container by their numbers on the host.
     Ps {
         id: String,
@@ -62,7 +64,7 @@ pub(crate) enum ContainerVerb {
         #[arg(long)]
         all: bool,
     },
-    /// Remove containers whose command has ended: what is left in their groups, the groups, interfaces, state.
+    /// Remove containers whose command has ended, or was not started yet: what is left in their groups, the groups, interfaces, state.
     Delete {
         #[arg(required = true)]
         id: Vec<String>,
@@ -129,6 +131,7 @@ pub(crate) fn run(verb: ContainerVerb, root: Option<&Path>) -> Result<u8, Failur
     match verb {
         ContainerVerb::List { json, quiet } => list(&dir, json, quiet)?,
         ContainerVerb::State { id } => print_json(&describe(&open(&id)?)?)?,
+        ContainerVerb::Start { id } => open(&id)?.start()?,
         ContainerVerb::Ps { id, json } => ps(&open(&id)?, json)?,
         ContainerVerb::Stats { id } => print_json(&open(&id)?.stats()?)?,
         ContainerVerb::Events { id } => events(&open(&id)?)?,
@@ -276,8 +279,8 @@ fn delete_one(dir: &StateDir, id: &str, force: bool) -> ns_exec::Result<()> {
     }
     let removed = match found {
         Ok(container) => container.kill_and_delete(),
-        // An id that is none, or one of a container that is being made, is not there to be forgotten.
-        Err(error) if error.kind() == Kind::NotFound => return Ok(()),
+        // A start that was killed at its very begin has left a directory.
+        Err(error) if error.kind() == Kind::NotFound => return dir.clear(id),
         Err(error) => dir.forget(id).map_err(|_| error),
     };
     match removed {

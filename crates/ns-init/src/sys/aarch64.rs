@@ -166,6 +166,7 @@ pub(super) const SYS_UMASK: usize = 166;
 pub(super) const SYS_PRCTL: usize = 167;
 pub(super) const SYS_SOCKET: usize = 198;
 pub(super) const SYS_RECVFROM: usize = 207;
+pub(super) const SYS_ACCEPT4: usize = 242;
 pub(super) const SYS_SENDMSG: usize = 211;
 pub(super) const SYS_RECVMSG: usize = 212;
 pub(super) const SYS_EXECVE: usize = 221;

@@ -144,6 +144,7 @@ pub(super) const SYS_SYMLINKAT: usize = 266;
 pub(super) const SYS_READLINKAT: usize = 267;
 pub(super) const SYS_PPOLL: usize = 271;
 pub(super) const SYS_UNSHARE: usize = 272;
+pub(super) const SYS_ACCEPT4: usize = 288;
 pub(super) const SYS_DUP3: usize = 292;
 pub(super) const SYS_PRLIMIT64: usize = 302;
 pub(super) const SYS_SETNS: usize = 308;
