@@ -14,6 +14,7 @@ mod busybox;
 mod canary;
 mod census;
 mod container_json;
+mod host;
 pub mod hostile;
 mod nsrun;
 mod pty;
@@ -23,6 +24,7 @@ pub use busybox::Busybox;
 pub use canary::Canary;
 pub use census::{Census, reap_orphans, wait_for_orphans};
 pub use container_json::{container_json, map_own_ids, write_json};
+pub use host::Host;
 pub use nsrun::{Invocation, Output, Running, path as nsrun_path};
 pub use pty::Pty;
 

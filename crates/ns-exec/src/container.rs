@@ -237,13 +237,27 @@ impl<'a> Container<'a> {
         if self.state.boot_id != boot_id()? {
             return Ok(Status::Stale);
         }
-        if self.state.phase == Phase::Creating {
-            let is_being_made = self.dir.is_locked(self.id())?;
-            return Ok(match is_being_made {
-                true => Status::Creating,
-                false => Status::Stale,
-            });
+        if self.state.phase != Phase::Creating {
+            return self.status_of_made();
         }
+        let locked = match self.dir.lock(self.id(), Contended::Refuse) {
+            Err(error) if error.kind() == Kind::Busy => return Ok(Status::Creating),
+            locked => locked?,
+        };
+        let state = locked.map(|locked| locked.read(self.id())).transpose()?;
+        // Whoever was making it may have been done since its state was read.
+        match state.flatten().filter(|now| now.phase != Phase::Creating) {
+            None => Ok(Status::Stale),
+            Some(state) => Container {
+                dir: self.dir,
+                state,
+                process: None,
+            }
+            .status_of_made(),
+        }
+    }
+
+    fn status_of_made(&self) -> Result<Status> {
         if live_process(&self.state)?.is_none() {
             return Ok(Status::Stopped);
         }
@@ -267,8 +281,17 @@ impl<'a> Container<'a> {
     /// namespaces that it was started in.
     ///
     /// # Errors
-    /// Those of [`ProcessIdentity::open_checked`] and [`Target::from_pidfd`].
+    /// Those of [`ProcessIdentity::open_checked`] and [`Target::from_pidfd`], and
+    ///
+    /// | kind | when |
+    /// |---|---|
+    /// | `Busy` | it was being started when its state was read: it may not be in all of its namespaces |
     pub fn target(&self) -> Result<Target> {
+        if self.state.phase == Phase::Creating {
+            let message = format!("join the container {:?}: it is being started", self.id());
+            let hint = format!("nsrun state {} tells when it runs", self.id());
+            return Err(Error::new(Kind::Busy, Stage::Caller, message).with_hint(hint));
+        }
         Target::from_pidfd(ProcessIdentity::of_state(&self.state).open_checked()?)
     }
 

@@ -217,15 +217,6 @@ impl StateDir {
         Err(busy(id))
     }
 
-    /// Whether somebody holds the lock; one that is free is not kept.
-    pub(crate) fn is_locked(&self, id: &str) -> Result<bool> {
-        match self.lock(id, Contended::Refuse) {
-            Ok(_) => Ok(false),
-            Err(error) if error.kind() == Kind::Busy => Ok(true),
-            Err(error) => Err(error),
-        }
-    }
-
     /// Removes the directory of a container with what is in it.
     pub(crate) fn remove(&self, locked: Locked, id: &str) -> Result<()> {
         for name in [TEMPORARY, STATE, SOCKET] {

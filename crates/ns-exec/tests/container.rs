@@ -383,6 +383,42 @@ fn start_that_was_cut_off_is_removed_with_its_process() {
     }
 }
 
+/// Its process may be in the host's mount namespace still.
+#[test]
+fn container_that_is_being_started_is_not_joined() {
+    let place = Place::new();
+    let living = place.start("living", &plain()).unwrap();
+    place.copy("living", "half", |state| {
+        state.phase = Phase::Creating;
+        state.namespace_inodes.clear();
+    });
+    let half = Container::open("half", &place.dir).unwrap();
+    let config = plain();
+    for error in [
+        half.target().unwrap_err(),
+        half.exec(Start::new(&config, ["true"])).unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), Kind::Busy, "{error}");
+        assert!(error.to_string().contains("being started"), "{error}");
+    }
+    place.dir.forget("half").unwrap();
+    drop(living);
+}
+
+/// As one sees it who has read the state just before the note that the command runs.
+#[test]
+fn container_whose_start_was_done_since_is_not_stale() {
+    let place = Place::new();
+    let _living = place.start("box", &plain()).unwrap();
+    let running = fs::read(place.state_file("box")).unwrap();
+    let mut state = place.dir.read("box").unwrap().unwrap();
+    state.phase = Phase::Creating;
+    fs::write(place.state_file("box"), state.to_json()).unwrap();
+    let early = Container::open("box", &place.dir).unwrap();
+    fs::write(place.state_file("box"), running).unwrap();
+    assert_eq!(early.status().unwrap(), Status::Running);
+}
+
 #[test]
 fn start_that_was_cut_off_before_its_process_signals_nobody() {
     let place = Place::new();
