@@ -4,6 +4,7 @@
 //! user can enter. Nothing can be reached through the socket but that process itself, and it closes with the exec.
 
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -15,7 +16,6 @@ use ns_init::{Command, Plan, PlanBuilder};
 
 use crate::container::{Container, live_process, wait_ended};
 use crate::error::{Error, Kind, Result, Stage};
-use crate::resources::TEARDOWN;
 use crate::state_dir::{Contended, Locked, no_container, socket_address};
 
 impl Container<'_> {
@@ -51,33 +51,35 @@ impl Container<'_> {
             _ => live_process(&state)?,
         };
         let pidfd = pidfd.ok_or_else(ended)?;
-        let refuse = |why: &str, hint: String| {
-            let message = format!("start the container {:?}: {why}", self.id());
-            Err(Error::new(Kind::Busy, Stage::Caller, message).with_hint(hint))
-        };
         let connection = match reach(&state, &locked)? {
-            Reached::Nobody => {
-                let hint = format!("nsrun state {} tells how it is", self.id());
-                return refuse("it was started already", hint);
-            }
+            Reached::Nobody => return Err(self.started_already()),
             Reached::Process(connection) if !self.is_frozen()? => connection,
             Reached::Process(_) | Reached::Queue => {
-                return refuse("it is paused", format!("nsrun resume {}", self.id()));
+                let message = format!("start the container {:?}: it is paused", self.id());
+                let hint = format!("nsrun resume {}", self.id());
+                return Err(Error::new(Kind::Busy, Stage::Caller, message).with_hint(hint));
             }
         };
         let released = ns_init::release(connection, &words(&state)?);
         released.map_err(|error| {
-            // What is left is a process on its way out; it is stopped when the error is known.
-            let waited = wait_ended(
-                &pidfd,
-                PollTimeout::try_from(TEARDOWN).unwrap_or(PollTimeout::MAX),
-            );
-            let error = Error::from_start(&error);
-            match waited {
-                Ok(_) => error,
-                Err(also) => error.with_also(&also),
+            // What is left is a process on its way out, which is to be stopped when the error is known; or one that
+            // takes no notice of us because somebody who was killed since has let it go on.
+            let timeout = PollTimeout::try_from(LAST_BREATH).unwrap_or(PollTimeout::MAX);
+            match wait_ended(&pidfd, timeout) {
+                Ok(false) if error.kind() == ns_init::Kind::Gone => self.started_already(),
+                Ok(_) => Error::from_start(&error),
+                Err(also) => Error::from_start(&error).with_also(&also),
             }
         })
+    }
+
+    fn started_already(&self) -> Error {
+        let message = format!(
+            "start the container {:?}: it was started already",
+            self.id()
+        );
+        let hint = format!("nsrun state {} tells how it is", self.id());
+        Error::new(Kind::Busy, Stage::Caller, message).with_hint(hint)
     }
 }
 
@@ -148,5 +150,7 @@ fn words(state: &ContainerState) -> Result<Plan> {
     Ok(plan.finish())
 }
 
+/// How long a process that has said its last word may take to end.
+const LAST_BREATH: Duration = Duration::from_secs(1);
 /// Those who look wait here until the process, which may be paused, takes notice.
 const BACKLOG: i32 = 128;

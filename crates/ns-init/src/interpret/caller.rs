@@ -93,7 +93,12 @@ impl Machine<'_> {
         close_between(from, u32::MAX)
     }
 
-    /// The socket of the [`Op::Park`] that is to come; -1 when there is none.
+    /// Whether the command is released by another process than the caller.
+    pub(super) fn is_parked(&self) -> bool {
+        self.listener() >= 0
+    }
+
+    /// The socket of the plan's [`Op::Park`]; -1 when there is none.
     fn listener(&self) -> i32 {
         let parks = self.ops.iter().find_map(|op| match op {
             Op::Park { listener } => Some(*listener),

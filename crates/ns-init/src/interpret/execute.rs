@@ -43,7 +43,11 @@ impl Machine<'_> {
             Some(command) if !command.is_empty() => command,
             _ => return Err(sys::ENOENT).at(Call::Execve),
         };
-        self.send(RECORD_READY, 0, None)?;
+        match self.send(RECORD_READY, 0, None) {
+            // Whoever has let a parked process go on wanted it to run, and may be gone by now.
+            Err(fault) if !self.is_parked() => return Err(fault),
+            _ => {}
+        }
         let vectors = (arguments_at.as_ptr(), environment_at.as_ptr());
         if command.to_bytes().contains(&b'/') {
             return execute_file(command, vectors).at(Call::Execve);
