@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Barrier;
 
-use ns_config::{CgroupConfig, Config, cgroup::Limit};
+use ns_config::{CgroupConfig, Config};
 use ns_exec::{Container, Sandbox, Start, StateDir, Status, Stream};
 use ns_tests::{Host, Test, needs, wait_for_orphans};
 
@@ -19,7 +19,6 @@ fn in_group(index: usize) -> Config {
     let mut config = Sandbox::default().config().expect("a sandbox");
     config.cgroup = Some(CgroupConfig {
         name: group_name(index),
-        pids: Some(Limit::Value(16)),
         ..CgroupConfig::default()
     });
     config
@@ -128,17 +127,7 @@ fn two_hundred_programs_start_join_and_remove_a_container_each() {
     let test = needs!(root, cgroup);
     let host = Host::new(&test);
     for_each_container(|id| {
-        host.done(&[
-            "sandbox",
-            "--id",
-            id,
-            "-d",
-            "--pids-limit",
-            "16",
-            "--",
-            "sleep",
-            "1000",
-        ]);
+        host.done(&["sandbox", "--id", id, "-d", "--", "sleep", "1000"]);
     });
     let listed = host.list();
     let running = listed.iter().filter(|one| one["status"] == "running");
