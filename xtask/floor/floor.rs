@@ -4,12 +4,16 @@
 //! limits. The bench compiles it with `rustc` alone and gives it the steps of a real container:
 //!
 //! * `floor start FLAGS UID GID STEP... -- PROGRAM ARGUMENT...`, fields of a step parted by the byte 1
+//! * `floor join FLAGS PID STEP... -- PROGRAM ARGUMENT...` in the namespaces of a process
+//! * `floor pause` waits for a signal
 //! * `floor rss PROGRAM ARGUMENT...` prints the peak of the program's resident memory in KiB
 //! * `floor cat` copies its standard input to its standard output
 //! * `floor` ends with 0
 #![no_std]
 #![no_main]
 #![allow(unsafe_code, reason = "raw system calls are the point of it")]
+
+mod network;
 
 use core::arch::asm;
 
@@ -37,6 +41,12 @@ mod arch {
     pub(crate) const MKNODAT: usize = 259;
     pub(crate) const SYMLINKAT: usize = 266;
     pub(crate) const CLOSE: usize = 3;
+    pub(crate) const SENDTO: usize = 44;
+    pub(crate) const RECVFROM: usize = 45;
+    pub(crate) const UNLINKAT: usize = 263;
+    pub(crate) const PPOLL: usize = 271;
+    pub(crate) const PIPE2: usize = 293;
+    pub(crate) const SETNS: usize = 308;
 }
 
 #[cfg(target_arch = "aarch64")]
@@ -63,6 +73,12 @@ mod arch {
     pub(crate) const MKNODAT: usize = 33;
     pub(crate) const SYMLINKAT: usize = 36;
     pub(crate) const CLOSE: usize = 57;
+    pub(crate) const SENDTO: usize = 206;
+    pub(crate) const RECVFROM: usize = 207;
+    pub(crate) const UNLINKAT: usize = 35;
+    pub(crate) const PPOLL: usize = 73;
+    pub(crate) const PIPE2: usize = 59;
+    pub(crate) const SETNS: usize = 268;
 }
 
 use arch::*;
@@ -74,6 +90,7 @@ const FSOPEN: usize = 430;
 const FSCONFIG: usize = 431;
 const FSMOUNT: usize = 432;
 const CLONE3: usize = 435;
+const PIDFD_OPEN: usize = 434;
 
 const AT_FDCWD: usize = -100_isize as usize;
 const EEXIST: isize = -17;
@@ -81,6 +98,7 @@ const MS_REMOUNT: usize = 32;
 const MS_BIND: usize = 4096;
 const MS_REC: usize = 16384;
 const MS_PRIVATE: usize = 1 << 18;
+const INTO_CGROUP: usize = 0x2_0000_0000;
 const NEWUSER: usize = 0x1000_0000;
 const NEWUTS: usize = 0x0400_0000;
 const NEWNET: usize = 0x4000_0000;
@@ -177,6 +195,12 @@ impl Word {
         digits.fold(0, |value, digit| value * 10 + (digit - b'0') as usize)
     }
 
+    /// What follows the kind of a step with one field.
+    fn object(self) -> Word {
+        // SAFETY: asks: inside the word. Given: a kind and a separator come before the field.
+        Word(unsafe { self.0.add(2) })
+    }
+
     /// Cuts the word at its separators.
     fn fields(self) -> [Word; 6] {
         let mut fields = [self; 6];
@@ -236,8 +260,10 @@ extern "C" fn main(stack: *const usize) -> ! {
         0 | 1 => exit(0),
         _ => match words.get(1).bytes() {
             b"start" => start(&words),
+            b"join" => join(&words),
             b"rss" => rss(&words),
             b"cat" => cat(),
+            b"pause" => exit(call(PPOLL, [0; 6]) as usize),
             _ => exit(0),
         },
     }
@@ -253,11 +279,16 @@ fn cat() -> ! {
     }
 }
 
-fn clone(flags: usize) -> isize {
-    let mut arguments = [0_u64; 8];
+/// The v2 group is that of the descriptor, 0 for none.
+fn clone(flags: usize, group: usize) -> isize {
+    let mut arguments = [0_u64; 11];
     arguments[0] = flags as u64;
     arguments[4] = 17;
-    call(CLONE3, [arguments.as_ptr() as usize, 64, 0, 0, 0, 0])
+    if group != 0 {
+        arguments[0] |= INTO_CGROUP as u64;
+        arguments[10] = group as u64;
+    }
+    call(CLONE3, [arguments.as_ptr() as usize, 88, 0, 0, 0, 0])
 }
 
 fn wait(pid: usize, usage: &mut [i64; 18]) -> usize {
@@ -274,7 +305,7 @@ fn wait(pid: usize, usage: &mut [i64; 18]) -> usize {
 }
 
 fn rss(words: &Words) -> ! {
-    let pid = must(clone(0), b"clone3");
+    let pid = must(clone(0, 0), b"clone3");
     if pid == 0 {
         words.execute(2);
     }
@@ -286,10 +317,26 @@ fn rss(words: &Words) -> ! {
 
 fn start(words: &Words) -> ! {
     let flags = words.get(2).number();
-    let pid = must(clone(flags), b"clone3");
+    make_groups(words);
+    let [told, tell] = pipe_if_waited_for(words);
+    let group = open_group(words);
+    let pid = must(clone(flags, group), b"clone3");
     if pid != 0 {
-        exit(wait(pid, &mut [0; 18]));
+        each(words, b'H', |step| {
+            let [_, message, pid_at, name_at, ..] = step.fields();
+            network::send_from_host(message, pid_at.number(), name_at.number(), pid);
+        });
+        if tell != 0 {
+            call(CLOSE, [tell, 0, 0, 0, 0, 0]);
+        }
+        let code = wait(pid, &mut [0; 18]);
+        remove_groups(words);
+        exit(code);
     }
+    if tell != 0 {
+        call(CLOSE, [tell, 0, 0, 0, 0, 0]);
+    }
+    each(words, b'T', |step| write_at(step.object(), b"0"));
     if flags & NEWUSER != 0 {
         write(b"/proc/self/setgroups\0", b"deny");
         map(b"/proc/self/uid_map\0", words.get(3));
@@ -301,7 +348,9 @@ fn start(words: &Words) -> ! {
     );
     let mut at = 5;
     while words.get(at).bytes() != b"--" {
-        step(words.get(at).fields());
+        if words.get(at).byte(0) > b'Z' {
+            step(words.get(at).fields());
+        }
         at += 1;
     }
     let here = text(b".\0");
@@ -316,7 +365,111 @@ fn start(words: &Words) -> ! {
     if flags & NEWNET != 0 {
         bring_up_loopback();
     }
+    if told != 0 {
+        // The end of the pipe: the pair is there.
+        call(READ, [told, text(&[0_u8; 1]), 1, 0, 0, 0]);
+    }
+    each(words, b'I', |step| {
+        let [_, message, index_at, ..] = step.fields();
+        network::send_from_inside(message, index_at.number());
+    });
     words.execute(at + 1)
+}
+
+/// `pidfd_open`, one `setns`, a fork in the group, exec.
+fn join(words: &Words) -> ! {
+    let (flags, pid) = (words.get(2).number(), words.get(3).number());
+    let process = must(call(PIDFD_OPEN, [pid, 0, 0, 0, 0, 0]), b"pidfd_open");
+    let group = open_group(words);
+    each(words, b'T', |step| write_at(step.object(), b"0"));
+    must(call(SETNS, [process, flags, 0, 0, 0, 0]), b"setns");
+    let pid = must(clone(0, group), b"clone3");
+    if pid != 0 {
+        exit(wait(pid, &mut [0; 18]));
+    }
+    let mut at = 4;
+    while words.get(at).bytes() != b"--" {
+        at += 1;
+    }
+    words.execute(at + 1)
+}
+
+/// Runs over the steps of a kind; those that are not about mounts are capital letters.
+fn each(words: &Words, kind: u8, mut take: impl FnMut(Word)) {
+    let mut at = 2;
+    while words.get(at).bytes() != b"--" {
+        if words.get(at).byte(0) == kind {
+            take(words.get(at));
+        }
+        at += 1;
+    }
+}
+
+/// M: a group. W: text in one of its files.
+fn make_groups(words: &Words) {
+    each(words, b'M', |step| {
+        let path = step.object();
+        let made = call(MKDIRAT, [AT_FDCWD, path.address(), 0o755, 0, 0, 0]);
+        must(made, path.bytes());
+    });
+    each(words, b'W', |step| {
+        let [_, path, value, ..] = step.fields();
+        write_at(path, value.bytes());
+    });
+}
+
+fn remove_groups(words: &Words) {
+    each(words, b'M', |step| {
+        let path = step.object();
+        // AT_REMOVEDIR.
+        let removed = call(UNLINKAT, [AT_FDCWD, path.address(), 0x200, 0, 0, 0]);
+        must(removed, path.bytes());
+    });
+}
+
+/// C: the v2 group to be in.
+fn open_group(words: &Words) -> usize {
+    let mut group = 0;
+    each(words, b'C', |step| {
+        let path = step.object();
+        // O_DIRECTORY | O_CLOEXEC.
+        let flags = 0o2_000_000
+            | if cfg!(target_arch = "aarch64") {
+                0o40_000
+            } else {
+                0o200_000
+            };
+        group = must(
+            call(OPENAT, [AT_FDCWD, path.address(), flags, 0, 0, 0]),
+            path.bytes(),
+        );
+    });
+    group
+}
+
+/// 0 and 0 when the caller makes nothing for the new process.
+fn pipe_if_waited_for(words: &Words) -> [usize; 2] {
+    let mut is_waited_for = false;
+    each(words, b'H', |_| is_waited_for = true);
+    let mut ends = [0_i32; 2];
+    if !is_waited_for {
+        return [0; 2];
+    }
+    let made = call(PIPE2, [ends.as_mut_ptr() as usize, 0o2_000_000, 0, 0, 0, 0]);
+    must(made, b"pipe2");
+    ends.map(|end| end as usize)
+}
+
+fn write_at(path: Word, words: &[u8]) {
+    let file = must(
+        call(OPENAT, [AT_FDCWD, path.address(), 1, 0, 0, 0]),
+        path.bytes(),
+    );
+    must(
+        call(WRITE, [file, text(words), words.len(), 0, 0, 0]),
+        path.bytes(),
+    );
+    call(CLOSE, [file, 0, 0, 0, 0, 0]);
 }
 
 fn write(path: &[u8], words: &[u8]) {

@@ -1,42 +1,72 @@
-//! Starts containers by the library from a process of a given size, one per line of its standard input.
+//! Does by the library what a bench measures, one line of its standard input at a time.
 //!
-//! `bench-library CONFIG RESIDENT_MB THREADS COMMAND...`; answers each line with the nanoseconds of one
-//! start, from the plan to the end of the command.
+//! * `bench-library start CONFIG RESIDENT_MB THREADS COMMAND...`: a process of that size; each line is a start
+//! * `bench-library container CONFIG STATE_DIRECTORY`: containers with an id; each line is a request of [`container`]
+//!
+//! Each line is answered with the nanoseconds that it took. `NS_BENCH_PIDS` is the limit of processes, which the
+//! format of the configuration does not know.
 #![expect(clippy::print_stdout, reason = "the bench reads its answers there")]
+
+mod container;
 
 use std::error::Error;
 use std::ffi::OsString;
 use std::io::{BufRead, Write, stdin, stdout};
+use std::path::Path;
 use std::sync::mpsc;
 use std::time::Instant;
 
 use ns_config::Config;
-use ns_exec::{Start, Stream};
+use ns_config::cgroup::Limit;
+use ns_exec::{Start, StateDir, Stream};
+
+use crate::container::Containers;
 
 /// Kept touched, so that it is resident.
 const PAGE_BYTES: usize = 4096;
 
-fn main() -> Result<(), Box<dyn Error>> {
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+fn main() -> Outcome<()> {
     let mut arguments = std::env::args_os().skip(1);
-    let mut next = || {
-        arguments
-            .next()
-            .ok_or("usage: bench-library CONFIG RESIDENT_MB THREADS COMMAND...")
-    };
-    let config = Config::from_seed(&std::fs::read(next()?)?)?;
-    let resident_mb: usize = next()?.to_string_lossy().parse()?;
-    let n_threads: usize = next()?.to_string_lossy().parse()?;
-    let command: Vec<OsString> = arguments.collect();
-    let memory = resident(resident_mb << 20);
-    let _parked: Vec<_> = (1..n_threads).map(|_| parked_thread()).collect();
+    let mut next = || arguments.next().ok_or("usage: see the head of main.rs");
+    let (what, file) = (next()?, next()?);
+    let config = read_config(Path::new(&file))?;
+    match what.to_str() {
+        Some("start") => {
+            let resident_mb: usize = next()?.to_string_lossy().parse()?;
+            let n_threads: usize = next()?.to_string_lossy().parse()?;
+            let command: Vec<OsString> = arguments.collect();
+            let memory = resident(resident_mb << 20);
+            let _parked: Vec<_> = (1..n_threads).map(|_| parked_thread()).collect();
+            answer_lines(|_| start(&config, &command))?;
+            drop(memory);
+            Ok(())
+        }
+        Some("container") => {
+            let dir = StateDir::open(next()?)?;
+            let mut containers = Containers::new(&config, &dir);
+            let answered = answer_lines(|request| containers.answer(request));
+            answered.and(containers.end())
+        }
+        _ => Err("the first word is start or container".into()),
+    }
+}
+
+fn answer_lines(mut answer: impl FnMut(&str) -> Outcome<u128>) -> Outcome<()> {
     for line in stdin().lock().lines() {
-        line?;
-        let nanoseconds = start(&config, &command)?;
-        println!("{nanoseconds}");
+        println!("{}", answer(&line?)?);
         stdout().flush()?;
     }
-    drop(memory);
     Ok(())
+}
+
+fn read_config(file: &Path) -> Outcome<Config> {
+    let mut config = Config::from_seed(&std::fs::read(file)?)?;
+    if let (Some(cgroup), Ok(limit)) = (&mut config.cgroup, std::env::var("NS_BENCH_PIDS")) {
+        cgroup.pids = Some(Limit::Value(limit.parse()?));
+    }
+    Ok(config)
 }
 
 fn resident(n_bytes: usize) -> Vec<u8> {
@@ -55,18 +85,24 @@ fn parked_thread() -> mpsc::Sender<()> {
     sender
 }
 
-fn start(config: &Config, command: &[OsString]) -> Result<u128, Box<dyn Error>> {
+fn start(config: &Config, command: &[OsString]) -> Outcome<u128> {
     let begin = Instant::now();
-    let status = Start::new(config, command.iter().cloned())
-        .stdin(Stream::Null)
-        .stdout(Stream::Null)
-        .stderr(Stream::Null)
+    let process = quiet(Start::new(config, command.iter().cloned()))
         .prepare()?
-        .start()?
-        .wait()?;
+        .start()?;
+    let status = process.wait()?;
+    process.release()?;
     let nanoseconds = begin.elapsed().as_nanos();
     if status.code() != 0 {
         return Err(format!("the command ended with {}", status.code()).into());
     }
     Ok(nanoseconds)
+}
+
+/// With nothing to read and nowhere to write to.
+fn quiet(start: Start<'_>) -> Start<'_> {
+    start
+        .stdin(Stream::Null)
+        .stdout(Stream::Null)
+        .stderr(Stream::Null)
 }

@@ -25,7 +25,8 @@ pub(super) fn svg(report: &Report) -> String {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" viewBox=\"0 0 {WIDTH} {height}\" \
          font-family=\"sans-serif\" font-size=\"13\">\n\
          <rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n\
-         <text x=\"12\" y=\"24\" font-size=\"16\" fill=\"#1f2933\">One start, in microseconds: median, line from p10 to p90</text>\n"
+         <text x=\"12\" y=\"24\" font-size=\"16\" fill=\"#1f2933\">One {}, in microseconds: median, line from p10 to p90</text>\n",
+        report.what
     );
     for (row, at) in report.rows.iter().zip(0..) {
         bar(&mut svg, report, row, TOP + ROW * at, longest_us);

@@ -24,15 +24,35 @@ pub(super) struct Contender {
 pub(super) enum Way {
     /// By a process of its own; `{id}` in an argument becomes a name that is used once.
     Program(Vec<OsString>, PathBuf),
-    /// By a process that is there already.
-    Library(Library),
+    /// By a process that is there already, with what it is asked for.
+    Library(Library, String),
+}
+
+/// Not counted: caches fill, kernel modules load.
+const WARM_UP_ROUNDS: usize = 3;
+
+/// One start of each per round, each round beginning with the next one, so that all see the same machine.
+pub(super) fn measure(contenders: &mut [Contender], n_rounds: u32) -> Result<Vec<Vec<u64>>> {
+    let n_contenders = contenders.len();
+    let n_rounds = usize::try_from(n_rounds).while_doing("rounds")? + WARM_UP_ROUNDS;
+    let mut figures = vec![Vec::with_capacity(n_rounds); n_contenders];
+    for round in 0..n_rounds {
+        for turn in 0..n_contenders {
+            let index = (round + turn) % n_contenders;
+            let nanoseconds = contenders[index].start(round)?;
+            if round >= WARM_UP_ROUNDS {
+                figures[index].push(nanoseconds);
+            }
+        }
+    }
+    Ok(figures)
 }
 
 impl Contender {
     /// Makes one start; gives its nanoseconds, from before the process is made to its end.
     pub(super) fn start(&mut self, round: usize) -> Result<u64> {
         match &mut self.way {
-            Way::Library(library) => library.start(),
+            Way::Library(library, request) => library.ask(request),
             Way::Program(words, directory) => {
                 let mut command = command(words, directory, round);
                 command

@@ -4,7 +4,11 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use super::place::Place;
 use crate::failure::{Failure, Result, While};
+
+/// The limit of processes of containers that have limits.
+pub(super) const N_PIDS: u32 = 64;
 
 /// `bench-library`, waiting to be told.
 #[derive(Debug)]
@@ -15,17 +19,33 @@ pub(super) struct Library {
 }
 
 impl Library {
-    /// Starts the process.
-    pub(super) fn spawn(
-        program: &Path,
+    /// A process of a size, which starts containers.
+    pub(super) fn starting(
+        place: &Place,
         config: &Path,
         resident_mb: u32,
         n_threads: u32,
     ) -> Result<Library> {
-        let mut child = Command::new(program)
+        let mut command = Command::new(&place.library);
+        command
+            .arg("start")
             .arg(config)
             .args([resident_mb.to_string(), n_threads.to_string()])
-            .arg("/true")
+            .arg("/true");
+        Library::spawn(command)
+    }
+
+    /// A process that has containers with an id, and ends with them.
+    pub(super) fn holding(place: &Place, config: &Path, states: &Path) -> Result<Library> {
+        let mut command = Command::new(&place.library);
+        command.arg("container").arg(config).arg(states);
+        Library::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Result<Library> {
+        let mut child = command
+            // The seed's format has no limit of processes.
+            .env("NS_BENCH_PIDS", N_PIDS.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -39,11 +59,11 @@ impl Library {
         })
     }
 
-    /// Has it make one start; gives the nanoseconds that it measured.
-    pub(super) fn start(&mut self) -> Result<u64> {
+    /// Has it do what one line says; gives the nanoseconds that it measured.
+    pub(super) fn ask(&mut self, request: &str) -> Result<u64> {
         let mut answer = String::new();
         if let Some(stdin) = &mut self.stdin {
-            stdin.write_all(b"\n").while_doing("bench-library")?;
+            writeln!(stdin, "{request}").while_doing("bench-library")?;
         }
         self.answers
             .read_line(&mut answer)

@@ -8,6 +8,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use super::contender::{Contender, Way};
+use super::place::Place;
 use super::recipe::Recipe;
 use crate::debian;
 use crate::failure::{Result, While};
@@ -63,25 +64,10 @@ fn bubblewrap_words(fields: &[&str]) -> Vec<String> {
 }
 
 /// runc and crun with the default configuration of `runc spec`, without a terminal.
-pub(super) fn engines(rootfs: &Path, directory: &Path) -> Result<Vec<Contender>> {
-    let bundle = directory.join("bundle");
-    super::start::make_directory(&bundle)?;
-    let file = bundle.join("config.json");
-    if !file.exists() {
-        let spec = Command::new(path_of("runc"))
-            .arg("spec")
-            .current_dir(&bundle)
-            .status();
-        if !spec.is_ok_and(|status| status.success()) {
-            return Ok(Vec::new());
-        }
-    }
-    let text = fs::read(&file).while_doing(file.display())?;
-    let mut config: Value = serde_json::from_slice(&text).while_doing(file.display())?;
-    config["process"]["terminal"] = json!(false);
-    config["process"]["args"] = json!(["/true"]);
-    config["root"]["path"] = json!(rootfs);
-    fs::write(&file, config.to_string()).while_doing(file.display())?;
+pub(super) fn engines(place: &Place) -> Result<Vec<Contender>> {
+    let Some(bundle) = bundle(place, "bundle", |_| {})? else {
+        return Ok(Vec::new());
+    };
     let engine = |name: &'static str| {
         let words = [path_of(name), "run", "{id}"].map(OsString::from).to_vec();
         program(name, "floor run", words, &bundle)
@@ -89,8 +75,37 @@ pub(super) fn engines(rootfs: &Path, directory: &Path) -> Result<Vec<Contender>>
     Ok(vec![engine("runc"), engine("crun")])
 }
 
+/// A bundle for runc and crun with the changes of `change`; none when there is no runc.
+pub(super) fn bundle(
+    place: &Place,
+    name: &str,
+    change: impl FnOnce(&mut Value),
+) -> Result<Option<PathBuf>> {
+    let bundle = place.directory.join(name);
+    super::place::make_directory(&bundle)?;
+    let file = bundle.join("config.json");
+    if file.exists() {
+        fs::remove_file(&file).while_doing(file.display())?;
+    }
+    let spec = Command::new(path_of("runc"))
+        .arg("spec")
+        .current_dir(&bundle)
+        .status();
+    if !spec.is_ok_and(|status| status.success()) {
+        return Ok(None);
+    }
+    let text = fs::read(&file).while_doing(file.display())?;
+    let mut config: Value = serde_json::from_slice(&text).while_doing(file.display())?;
+    config["process"]["terminal"] = json!(false);
+    config["process"]["args"] = json!(["/true"]);
+    config["root"]["path"] = json!(place.rootfs);
+    change(&mut config);
+    fs::write(&file, config.to_string()).while_doing(file.display())?;
+    Ok(Some(bundle))
+}
+
 /// Where Debian puts the program; its name alone when it is not there.
-fn path_of(name: &'static str) -> &'static str {
+pub(super) fn path_of(name: &'static str) -> &'static str {
     let is_it = |file: &&str| file.ends_with(&format!("/{name}"));
     let found = debian::PEERS
         .iter()

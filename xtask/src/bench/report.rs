@@ -10,6 +10,8 @@ use crate::debian;
 pub(super) struct Report {
     /// In the order of the table.
     pub(super) rows: Vec<Row>,
+    /// What is measured, in one word.
+    pub(super) what: &'static str,
     rounds: u32,
     left_out: Vec<(String, String)>,
 }
@@ -51,12 +53,18 @@ impl Row {
 
 impl Report {
     /// An empty one.
-    pub(super) fn new(rounds: u32) -> Report {
+    pub(super) fn new(what: &'static str, rounds: u32) -> Report {
         Report {
             rows: Vec::new(),
+            what,
             rounds,
             left_out: Vec::new(),
         }
+    }
+
+    /// How often each is measured.
+    pub(super) fn rounds(&self) -> u32 {
+        self.rounds
     }
 
     /// Says that something is not measured, and why.
@@ -94,7 +102,13 @@ impl Report {
     pub(super) fn print(&self) {
         println!(
             "\n{:<26} {:>9} {:>9} {:>9} {:>9} {:>10} {:>9}",
-            "µs per start", "median", "min", "p10", "p90", "to floor", "peak KiB"
+            format!("µs per {}", self.what),
+            "median",
+            "min",
+            "p10",
+            "p90",
+            "to floor",
+            "peak KiB"
         );
         for row in &self.rows {
             let ratio = self.ratio_permille(row).map_or("-".into(), permille);
@@ -190,7 +204,7 @@ mod tests {
 
     #[test]
     fn ratio_is_to_the_rows_own_floor() {
-        let mut report = Report::new(1);
+        let mut report = Report::new("start", 1);
         report.add(row("floor", "floor", &[400]));
         report.add(row("other", "floor", &[500]));
         report.add(row("lost", "nowhere", &[500]));

@@ -93,16 +93,21 @@ fn running(child: &mut Child) -> Result<PathBuf> {
     Ok(Path::new("/proc").join(pid))
 }
 
-fn look_at(process: PathBuf) -> Result<Snapshot> {
+/// The `CLONE_NEW*` bits of the namespaces of a directory in procfs that are not ours.
+pub(super) fn foreign_namespaces(process: &Path) -> Result<u64> {
     let link = |process: &Path, name: &str| {
         fs::read_link(process.join("ns").join(name)).while_doing(format!("namespace {name}"))
     };
     let mut namespaces = 0;
     for (name, flag) in NAMESPACES {
-        if link(&process, name)? != link(Path::new("/proc/self"), name)? {
+        if link(process, name)? != link(Path::new("/proc/self"), name)? {
             namespaces |= flag;
         }
     }
+    Ok(namespaces)
+}
+
+fn look_at(process: PathBuf) -> Result<Snapshot> {
     let root = process.join("root");
     let mounts = mounts(&process.join("mountinfo"), &root)?;
     let mut entries = Vec::new();
@@ -113,14 +118,14 @@ fn look_at(process: PathBuf) -> Result<Snapshot> {
         list(&root, &mount.place, &mut entries)?;
     }
     Ok(Snapshot {
-        namespaces,
+        namespaces: foreign_namespaces(&process)?,
         mounts,
         host: self::mounts(Path::new("/proc/self/mountinfo"), Path::new("/"))?,
         entries,
     })
 }
 
-fn mounts(file: &Path, root: &Path) -> Result<Vec<Mount>> {
+pub(super) fn mounts(file: &Path, root: &Path) -> Result<Vec<Mount>> {
     let text = fs::read_to_string(file).while_doing(file.display())?;
     let parsed = text.lines().filter_map(Mount::parse);
     Ok(parsed

@@ -1,0 +1,160 @@
+//! `cargo xtask bench many`: what each request takes while many containers live.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::exec::states;
+use super::library::Library;
+use super::place::Place;
+use super::report::permille;
+use crate::failure::Result;
+use crate::workspace::Workspace;
+
+/// Options of `bench many`.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// How often each request is made at each number of containers.
+    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Numbers of containers, ascending; the first is what the others are compared with.
+    #[arg(long, value_delimiter = ',', default_values_t = [0, 100, 300, 1000])]
+    alive: Vec<u32>,
+}
+
+/// May be as many times slower than there are more containers.
+const LINEAR: [&str; 1] = ["list"];
+/// Have to stay within 1.2 times.
+const FLAT: [&str; 6] = ["start", "exec", "state", "stats", "delete", "delete ended"];
+const FLAT_PERMILLE: u64 = 1200;
+
+/// Medians in microseconds, one per number of containers.
+struct Growth {
+    request: &'static str,
+    medians_us: Vec<u64>,
+}
+
+pub(super) fn run(options: &Options, workspace: &Workspace) -> Result<ExitCode> {
+    let place = Place::build(workspace)?;
+    let states = states()?;
+    let config = place.write_config("many.json", &light(&place))?;
+    let mut library = Library::holding(&place, &config, states.path())?;
+    let mut growths: Vec<_> = FLAT
+        .into_iter()
+        .chain(LINEAR)
+        .map(|request| Growth {
+            request,
+            medians_us: Vec::new(),
+        })
+        .collect();
+    for n_alive in &options.alive {
+        library.ask(&format!("fill {n_alive}"))?;
+        println!("{n_alive} containers");
+        measure(&mut library, &mut growths, options.rounds)?;
+    }
+    drop(library);
+    print(&growths, &options.alive);
+    let rows: Vec<_> = growths
+        .iter()
+        .map(|growth| growth.to_json(&options.alive))
+        .collect();
+    let all = json!({"rounds": options.rounds, "alive": options.alive, "rows": rows});
+    place.write("many.json", &format!("{all:#}\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A container that is quick to make and has a group of its own.
+fn light(place: &Place) -> Value {
+    let mut config = place.container();
+    let namespaces = ["NEWNS", "NEWPID", "NEWIPC", "NEWUTS"];
+    config["namespaces"] = namespaces.map(|kind| json!({"type": kind})).into();
+    config["cgroups"] = json!({"name": "x", "allow_all_devices": true});
+    config
+}
+
+/// In turns, so that all see the same machine.
+fn measure(library: &mut Library, growths: &mut [Growth], n_rounds: u32) -> Result<()> {
+    let mut figures = vec![Vec::new(); growths.len()];
+    for _ in 0..=n_rounds {
+        for (growth, figures) in growths.iter().zip(&mut figures) {
+            figures.push(library.ask(growth.request)?);
+        }
+    }
+    for (growth, mut figures) in growths.iter_mut().zip(figures) {
+        // The first fills caches.
+        let mut counted = figures.split_off(1);
+        counted.sort_unstable();
+        let median = counted.get(counted.len() / 2).copied().unwrap_or_default();
+        growth.medians_us.push(median / 1000);
+    }
+    Ok(())
+}
+
+impl Growth {
+    /// The most that it may have grown by, in thousandths.
+    fn allowed_permille(&self, alive: &[u32], index: usize) -> u64 {
+        match LINEAR.contains(&self.request) {
+            false => FLAT_PERMILLE,
+            // The one that is asked about lives beside them.
+            true => {
+                let n_containers =
+                    |index: usize| u64::from(alive.get(index).copied().unwrap_or(0)) + 1;
+                FLAT_PERMILLE * n_containers(index) / n_containers(0)
+            }
+        }
+    }
+
+    fn grown_permille(&self, index: usize) -> u64 {
+        let at = |index: usize| self.medians_us.get(index).copied().unwrap_or_default();
+        at(index) * 1000 / at(0).max(1)
+    }
+
+    fn is_within(&self, alive: &[u32]) -> bool {
+        (0..self.medians_us.len())
+            .all(|index| self.grown_permille(index) <= self.allowed_permille(alive, index))
+    }
+
+    fn to_json(&self, alive: &[u32]) -> Value {
+        json!({"name": self.request, "medians_us": self.medians_us,
+            "grown_permille": self.grown_permille(self.medians_us.len().saturating_sub(1)),
+            "is_within": self.is_within(alive)})
+    }
+}
+
+fn print(growths: &[Growth], alive: &[u32]) {
+    print!("\n{:<14}", "µs, median");
+    alive.iter().for_each(|number| print!(" {number:>9}"));
+    println!(" {:>9}", "growth");
+    for growth in growths {
+        print!("{:<14}", growth.request);
+        growth
+            .medians_us
+            .iter()
+            .for_each(|median| print!(" {median:>9}"));
+        let last = growth.medians_us.len().saturating_sub(1);
+        let word = match growth.is_within(alive) {
+            true => "",
+            false => "  more than allowed",
+        };
+        println!(" {:>9}{word}", permille(growth.grown_permille(last)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn growth_is_flat_or_linear() {
+        let growth = |request, medians_us: &[u64]| Growth {
+            request,
+            medians_us: medians_us.to_vec(),
+        };
+        let alive = [0, 9];
+        assert!(growth("start", &[100, 120]).is_within(&alive));
+        assert!(!growth("start", &[100, 121]).is_within(&alive));
+        assert!(growth("list", &[10, 120]).is_within(&alive));
+        assert!(!growth("list", &[10, 121]).is_within(&alive));
+    }
+}
