@@ -52,6 +52,11 @@ pub mod cgroup;
 
 mod network;
 
+mod json;
+mod object;
+mod refusal;
+
+mod oci;
 mod seed;
 mod validate;
 
@@ -74,6 +79,7 @@ pub use crate::{
     mount_option::{BindWord, ParsedOptions},
     namespace::{Namespace, NamespaceKind, Namespaces, namespace_flags},
     network::{IpPrefix, IpvlanMode, MacAddress, MacvlanMode, Network, NetworkKind, Route},
+    oci::OciConfig,
     rlimit::{Resource, Rlimit},
     seccomp::{Arch, BpfInstruction, terminal_injection_filter},
     seed::{MASKED_PATHS, READONLY_PATHS},

@@ -1,7 +1,5 @@
 //! `container.json` of docker/libcontainer: the reader, and what the format implies.
 
-mod json;
-mod object;
 mod read;
 mod read_cgroup;
 mod read_mount;

@@ -86,6 +86,8 @@ pub enum Setting {
     ParentDeathSignal,
     /// `Process::deny_terminal_injection`.
     DenyTerminalInjection,
+    /// The command.
+    Command,
     /// `CgroupConfig::name`.
     CgroupName,
     /// `CgroupConfig::parent`.
@@ -286,6 +288,7 @@ fn names(setting: Setting) -> (&'static str, &'static str, &'static str, &'stati
         S::Terminal => ("process.terminal", "/tty", "/process/terminal", "--tty"),
         S::NewSession => ("process.new_session", "", "", "--new-session"),
         S::ParentDeathSignal => ("process.parent_death_signal", "", "", "--die-with-parent"),
+        S::Command => ("command", "", "/process/args", "CMD"),
         S::DenyTerminalInjection => ("process.deny_terminal_injection", "", "", ""),
         other => cgroup_names(other),
     }

@@ -607,17 +607,19 @@ fn setting_that_the_format_lacks_is_refused_by_name() {
         .insert(capability("CHOWN"));
     let error = config.to_seed().unwrap_err();
     assert_eq!(error.kind(), Kind::Unsupported);
+    let has_way_out = |problem: &ns_config::Problem| problem.hint.is_some();
+    assert!(error.problems().all(has_way_out), "{error}");
     let mut pointers: Vec<&str> = error.problems().map(|p| p.pointer.as_str()).collect();
     pointers.sort_unstable();
     assert_eq!(
         pointers,
         [
+            "/capabilities",
+            "/mount_config/mounts",
+            "/root_fs",
             "cgroup.pids",
-            "mounts",
-            "process.capabilities",
             "process.oom_score_adj",
             "process.umask",
-            "rootfs",
         ]
     );
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use ns_config::{Capability, Rlimit, UserSpec};
 
+use crate::convert::ConfigFlags;
 use crate::exec::ExecFlags;
 use crate::verbs::{ContainerVerb, Limits};
 
@@ -56,28 +57,14 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         what: Explainable,
     },
-    /// Print a configuration as it was understood.
-    Config {
-        /// The configuration, as docker/libcontainer's nsinit read it.
-        #[arg(long, value_name = "FILE", default_value = "container.json")]
-        config: PathBuf,
-        /// The form that it is printed in.
-        #[arg(long, value_name = "FORM")]
-        to: Format,
-    },
+    /// Print a configuration as it was understood, in the form of the seed or of OCI.
+    Config(ConfigFlags),
     /// Tell what this host can do, what it cannot, and what would change it.
     Doctor {
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-}
-
-/// Forms of a configuration.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-pub(crate) enum Format {
-    /// container.json.
-    Seed,
 }
 
 /// What can be explained: the same words as it is run with.

@@ -14,6 +14,12 @@ use crate::report::Failure;
 const CONFIG_LIMIT_BYTES: u64 = 16 << 20;
 
 pub(crate) fn read_config(path: &Path) -> Result<Config, Failure> {
+    let text = read_text(path)?;
+    Config::from_seed(&text).map_err(|error| Failure::of_configuration(path, &error))
+}
+
+/// Reads a configuration file, whatever is in it.
+pub(crate) fn read_text(path: &Path) -> Result<Vec<u8>, Failure> {
     let failed =
         |error: std::io::Error| Failure::new(format!("read the configuration {path:?}: {error}"));
     let metadata = std::fs::metadata(path).map_err(failed)?;
@@ -22,8 +28,7 @@ pub(crate) fn read_config(path: &Path) -> Result<Config, Failure> {
             "read the configuration {path:?}: it is no regular file of at most {CONFIG_LIMIT_BYTES} bytes"
         )));
     }
-    let text = std::fs::read(path).map_err(failed)?;
-    Config::from_seed(&text).map_err(|error| Failure::of_configuration(path, &error))
+    std::fs::read(path).map_err(failed)
 }
 
 /// Gives the command's exit code; 0 when it goes on without us.

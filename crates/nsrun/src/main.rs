@@ -1,6 +1,7 @@
 //! `nsrun`: runs a command in a fresh container. Argument parsing and printing only.
 
 mod arguments;
+mod convert;
 mod exec;
 mod explain;
 mod launch;
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, error::ErrorKind};
 
-use arguments::{Arguments, Explainable, Format, Verb};
+use arguments::{Arguments, Explainable, Verb};
 use report::Failure;
 
 fn main() -> ExitCode {
@@ -67,13 +68,7 @@ fn run() -> Result<u8, Failure> {
             };
             explain::explain(&config, command, json)
         }
-        Verb::Config {
-            config,
-            to: Format::Seed,
-        } => {
-            nsinit::print_seed(&launch::read_config(&config)?)?;
-            Ok(0)
-        }
+        Verb::Config(flags) => convert::run(flags),
         Verb::Doctor { json } => explain::doctor(json),
     }
 }

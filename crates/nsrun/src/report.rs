@@ -43,7 +43,7 @@ impl Failure {
         Failure {
             message: format!("{path:?}: {}: {line}", error.step()),
             hint: first.and_then(|problem| problem.hint.clone()),
-            also: problems.map(ns_config::Problem::line).collect(),
+            also: problems.map(with_hint).collect(),
             code: EXIT_OURS,
         }
     }
@@ -81,6 +81,13 @@ impl From<ns_exec::Error> for Failure {
             also: error.also().to_vec(),
             code,
         }
+    }
+}
+
+fn with_hint(problem: &ns_config::Problem) -> String {
+    match &problem.hint {
+        Some(hint) => format!("{}; hint: {hint}", problem.line()),
+        None => problem.line(),
     }
 }
 

@@ -1,19 +1,16 @@
 //! The top level of `container.json`.
 
-use std::{cell::RefCell, collections::HashMap, ffi::OsString};
+use std::ffi::OsString;
 
-use super::{
-    MASKED_PATHS, READONLY_PATHS,
-    json::{self, Node},
-    object::{Keys, Object, child},
-    read_cgroup, read_mount, read_network,
-};
+use super::{MASKED_PATHS, READONLY_PATHS, read_cgroup, read_mount, read_network};
 use crate::{
     capability::{Capabilities, Capability, CapabilitySet},
     config::{Config, Process, Rootfs, Sysctl},
-    error::{Error, Kind, Problem, Problems},
+    error::{Error, Kind, Problem},
     id_map::IdMap,
+    json::Node,
     namespace::{NamespaceKind, Namespaces},
+    object::{Keys, Notes, Object, child, document},
     rlimit::{Resource, Rlimit},
     source::Source,
     suggest,
@@ -85,57 +82,10 @@ const ID_MAP_KEYS: Keys = Keys {
 
 /// Reads a document.
 pub(super) fn read(text: &[u8]) -> Result<Config, Error> {
-    let root = json::parse(text).map_err(|error| {
-        let rule = format!("is not JSON: {error}");
-        Error::new(STEP, Problem::bare(Kind::Syntax, "", &rule))
-    })?;
-    if root == Node::Null {
-        let problem = Problem::bare(Kind::Syntax, "", "is null").accepted("an object");
-        return Err(Error::new(STEP, problem));
-    }
-    let problems = RefCell::new(Problems::none());
-    let config = Object::open(&root, "", &KEYS, &problems).map(|object| read_config(&object));
-    let problems = in_document_order(&root, problems.into_inner());
-    match (Error::from_problems(STEP, problems), config) {
-        (Some(error), _) => Err(error),
-        (None, config) => Ok(config.unwrap_or_default()),
-    }
-}
-
-/// Sections are read in an order of their own; people mend a document from the top.
-fn in_document_order(root: &Node, problems: Problems) -> Problems {
-    let mut places = HashMap::new();
-    if !problems.is_empty() {
-        note_places(root, String::new(), &mut places);
-    }
-    let place = |problem: &Problem| {
-        let mut pointer = problem.pointer.as_str();
-        // What is missing belongs to the object that it is missing from.
-        while !places.contains_key(pointer) {
-            pointer = pointer.rsplit_once('/').map_or("", |(parent, _)| parent);
-        }
-        places.get(pointer).copied()
-    };
-    let mut list: Vec<Problem> = problems.into_iter().collect();
-    list.sort_by_key(place);
-    Problems::from_list(list)
-}
-
-fn note_places(node: &Node, pointer: String, places: &mut HashMap<String, usize>) {
-    let place = places.len();
-    places.entry(pointer.clone()).or_insert(place);
-    match node {
-        Node::Object(entries) => {
-            entries
-                .iter()
-                .for_each(|(key, node)| note_places(node, child(&pointer, key), places));
-        }
-        Node::Array(items) => {
-            let items = items.iter().enumerate();
-            items.for_each(|(idx, node)| note_places(node, format!("{pointer}/{idx}"), places));
-        }
-        _ => {}
-    }
+    let root = document(STEP, text)?;
+    let notes = Notes::strict();
+    let config = Object::open(&root, "", &KEYS, &notes).map(|object| read_config(&object));
+    notes.finish(STEP, &root, config).map(|(config, _)| config)
 }
 
 fn read_config(object: &Object<'_>) -> Config {
@@ -356,31 +306,12 @@ fn read_rlimit(entry: &Object<'_>) -> Option<Rlimit> {
 }
 
 fn read_sysctl(object: &Object<'_>) -> Vec<Sysctl> {
-    let Some((node, pointer)) = object.node("sysctl") else {
-        return Vec::new();
-    };
-    let Node::Object(entries) = node else {
-        object.wrong_type(&pointer, node, "an object of strings");
-        return Vec::new();
-    };
-    let mut settings: Vec<Sysctl> = Vec::new();
-    for (name, node) in entries {
-        let pointer = child(&pointer, name);
-        if settings.iter().any(|setting| setting.name == *name) {
-            object.note(Problem::bare(
-                Kind::DuplicateKey,
-                &pointer,
-                "key is given twice",
-            ));
-        } else if let Node::String(value) = node {
-            settings.push(Sysctl {
-                name: name.clone(),
-                value: value.clone(),
-                pointer,
-            });
-        } else {
-            object.wrong_type(&pointer, node, "a string");
-        }
-    }
+    let settings = object.string_map("sysctl").into_iter();
     settings
+        .map(|(name, value, pointer)| Sysctl {
+            name,
+            value,
+            pointer,
+        })
+        .collect()
 }

@@ -1,12 +1,10 @@
 //! `cgroups`.
 
-use super::{
-    object::{Keys, Object},
-    read_mount::{DEVICE_KEYS, read_access, read_device_letter},
-};
+use super::read_mount::{DEVICE_KEYS, read_access, read_device_letter};
 use crate::{
     cgroup::{CgroupConfig, CpuConfig, FreezerState, IoConfig, Limit, MemoryConfig},
     device::{DeviceRule, DeviceRuleKind},
+    object::{Keys, Object},
 };
 
 const KEYS: Keys = Keys {

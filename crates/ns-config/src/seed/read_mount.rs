@@ -1,16 +1,14 @@
 //! `mount_config`: the root, mounts and device nodes.
 
-use super::{
-    json::Node,
-    object::{Keys, Object},
-    system_mounts,
-};
+use super::system_mounts;
 use crate::{
     config::{Config, Propagation, RootEntry},
     device::{Device, DeviceAccess, DeviceKind},
     error::{Kind, Problem},
+    json::Node,
     mount::{Mount, MountAttributes, MountKind, MountOptions, Relabel},
     namespace::NamespaceKind,
+    object::{Keys, Object},
 };
 
 const KEYS: Keys = Keys {

@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
-use super::object::{Keys, Object};
 use crate::{
     error::{Error, Kind, Problem},
     namespace::{NamespaceKind, Namespaces},
     network::{IpPrefix, IpvlanMode, MacvlanMode, Network, NetworkKind, Route},
+    object::{Keys, Object},
 };
 
 const KEYS: Keys = Keys {
@@ -246,7 +246,7 @@ fn required(entry: &Object<'_>, key: &str, accepted: &str) -> Option<String> {
 
 fn refuse(entry: &Object<'_>, key: &str, type_name: &str) {
     let empty =
-        |node: &super::json::Node| ["\"\"", "false", "0"].contains(&node.to_string().as_str());
+        |node: &crate::json::Node| ["\"\"", "false", "0"].contains(&node.to_string().as_str());
     if entry.node(key).is_some_and(|(node, _)| !empty(node)) {
         entry.invalid(
             key,

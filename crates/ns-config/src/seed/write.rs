@@ -11,47 +11,20 @@ use super::{
 use crate::{
     capability::{Capabilities, Capability},
     config::{Config, Process, Propagation, RootEntry, Rootfs, Sysctl},
-    error::{Error, Kind, Problem, Problems},
+    error::Error,
     id_map::IdMap,
     namespace::Namespace,
+    refusal::{Refusals, document},
     rlimit::Rlimit,
-    source::{Setting, Source},
+    source::Setting,
 };
-
-/// Settings that the format cannot express, collected while writing.
-pub(super) struct Refusals(Problems);
-
-impl Refusals {
-    /// Notes that a setting cannot be expressed.
-    pub(super) fn refuse(&mut self, setting: Setting, rule: &str) {
-        let pointer = Source::Code.pointer(setting);
-        self.0.push(Problem::bare(Kind::Unsupported, pointer, rule));
-    }
-
-    /// Notes it when it is so.
-    pub(super) fn refuse_if(&mut self, is_set: bool, setting: Setting) {
-        if is_set {
-            self.refuse(setting, "cannot be written as container.json");
-        }
-    }
-}
 
 /// Writes a configuration.
 pub(super) fn write(config: &Config) -> Result<String, Error> {
-    let mut refusals = Refusals(Problems::none());
+    let mut refusals = Refusals::new(config.source, "container.json");
     let form = config_form(config, &mut refusals);
-    if let Some(error) = Error::from_problems(STEP, refusals.0) {
-        return Err(error);
-    }
-    let mut text = Vec::new();
-    let indent = serde_json::ser::PrettyFormatter::with_indent(b"\t");
-    let mut serializer = serde_json::Serializer::with_formatter(&mut text, indent);
-    let written = form
-        .serialize(&mut serializer)
-        .map_err(|error| error.to_string());
-    written
-        .and_then(|()| String::from_utf8(text).map_err(|error| error.to_string()))
-        .map_err(|error| Error::new(STEP, Problem::bare(Kind::Unsupported, "", &error)))
+    refusals.into_result(STEP)?;
+    document(&form, STEP)
 }
 
 const STEP: &str = "write container.json";
@@ -205,6 +178,7 @@ fn refuse_inexpressible(config: &Config, refusals: &mut Refusals) {
         refusals.refuse(
             Setting::NewSession,
             "container.json always means a session of its own",
+            "give the command one",
         );
     }
     let entered = (config.root_entry, config.rootfs_propagation);
@@ -235,6 +209,7 @@ fn refuse_inexpressible(config: &Config, refusals: &mut Refusals) {
         refusals.refuse(
             Setting::Hostname,
             "an empty text is the same as none in container.json",
+            "leave out what is empty",
         );
     }
 }
@@ -246,6 +221,7 @@ fn root_fs<'a>(rootfs: &'a Rootfs, refusals: &mut Refusals) -> &'a str {
             refusals.refuse(
                 Setting::Rootfs,
                 "an empty root cannot be written as container.json",
+                "name a directory",
             );
             ""
         }
@@ -256,7 +232,8 @@ fn environment<'a>(process: &'a Process, refusals: &mut Refusals) -> Vec<&'a str
     let entries = process.environment.iter().map(|entry| entry.to_str());
     let texts: Vec<&str> = entries.clone().flatten().collect();
     if texts.len() != entries.count() {
-        refusals.refuse(Setting::Environment, "has an entry that is not UTF-8");
+        let rule = "has an entry that is not UTF-8";
+        refusals.refuse(Setting::Environment, rule, "JSON holds UTF-8 only");
     }
     texts
 }

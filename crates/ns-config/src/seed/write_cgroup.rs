@@ -3,12 +3,13 @@
 use serde::Serialize;
 
 use super::{
-    write::{Refusals, is_default},
+    write::is_default,
     write_mount::{DeviceForm, rule_form},
 };
 use crate::{
     cgroup::{CgroupConfig, FreezerState, IoConfig, Limit},
     device::DeviceAccess,
+    refusal::Refusals,
     source::Setting,
 };
 
@@ -53,6 +54,7 @@ pub(super) fn form<'a>(cgroup: &'a CgroupConfig, refusals: &mut Refusals) -> Cgr
         refusals.refuse(
             Setting::MemorySwap,
             "container.json cannot lift the limit, only leave it",
+            "remove it",
         );
     }
     CgroupForm {
@@ -130,6 +132,7 @@ fn amount(amount: Option<u64>, setting: Setting, refusals: &mut Refusals) -> i64
         refusals.refuse(
             setting,
             "0 and numbers above 9223372036854775807 cannot be written",
+            "choose another number, or leave it out",
         );
     }
     written

@@ -5,13 +5,14 @@ use serde::Serialize;
 use super::{
     read_mount::{bind_options, tmpfs, tmpfs_options},
     system_mounts,
-    write::{Refusals, is_default},
+    write::is_default,
 };
 use crate::{
     config::{Config, Propagation, RootEntry},
     device::{Device, DeviceAccess, DeviceRule},
     mount::{Mount, MountKind, MountOptions, Relabel},
     namespace::NamespaceKind,
+    refusal::Refusals,
     source::Setting,
 };
 
@@ -100,7 +101,8 @@ fn user_mounts<'a>(config: &'a Config, restrict_sys: bool, refusals: &mut Refusa
         _ => {
             let rule = "container.json always begins with its own /proc, /dev and /sys, \
                 the latter read-only with the masks of restrict_sys and writable without";
-            refusals.refuse(Setting::Mounts, rule);
+            let way_out = "order the mounts so, with the options noexec, nosuid and nodev";
+            refusals.refuse(Setting::Mounts, rule, way_out);
             &[]
         }
     }
@@ -131,7 +133,9 @@ fn entry_form<'a>(mount: &'a Mount, refusals: &mut Refusals) -> Option<EntryForm
             "the mount at {:?} cannot be written as container.json",
             mount.destination
         );
-        refusals.refuse(Setting::Mounts, &rule);
+        let way_out =
+            "only binds, read-only or not, and tmpfs with nosuid, nodev and noexec are known there";
+        refusals.refuse_item((&mount.pointer, Setting::Mounts), &rule, way_out);
         return None;
     }
     let relabel = mount.options.relabel.map(Relabel::word).unwrap_or_default();

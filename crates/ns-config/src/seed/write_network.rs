@@ -4,9 +4,10 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::write::{Refusals, is_default};
+use super::write::is_default;
 use crate::{
     network::{IpvlanMode, MacvlanMode, Network, NetworkKind, Route},
+    refusal::Refusals,
     source::Setting,
 };
 
@@ -87,7 +88,8 @@ fn network_form<'a>(network: &'a Network, refusals: &mut Refusals) -> NetworkFor
     if !one_by_family(&addresses) || !one_by_family(&network.gateways) {
         let rule =
             "container.json holds one address and one gateway of each IP version, IPv4 first";
-        refusals.refuse(Setting::Networks, rule);
+        let item = (network.pointer.as_str(), Setting::Networks);
+        refusals.refuse_item(item, rule, "leave out the others");
     }
     let prefix = |family: fn(&IpAddr) -> bool| {
         let found = network

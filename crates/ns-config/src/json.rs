@@ -3,10 +3,11 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
 /// A JSON value.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Node {
+pub(crate) enum Node {
     Null,
     Bool(bool),
     Integer(i128),
@@ -18,7 +19,7 @@ pub(super) enum Node {
 
 impl Node {
     /// The JSON type, with its article.
-    pub(super) fn type_name(&self) -> &'static str {
+    pub(crate) fn type_name(&self) -> &'static str {
         match self {
             Node::Null => "null",
             Node::Bool(_) => "a boolean",
@@ -27,6 +28,91 @@ impl Node {
             Node::String(_) => "a string",
             Node::Array(_) => "a list",
             Node::Object(_) => "an object",
+        }
+    }
+}
+
+impl Node {
+    /// An object without the members that are `Null`.
+    pub(crate) fn object<'a>(members: impl IntoIterator<Item = (&'a str, Node)>) -> Node {
+        let present = members.into_iter().filter(|(_, node)| *node != Node::Null);
+        Node::Object(present.map(|(key, node)| (key.to_owned(), node)).collect())
+    }
+
+    /// `Null` in place of an object or list of nothing.
+    pub(crate) fn or_null_when_empty(self) -> Node {
+        match &self {
+            Node::Object(members) if members.is_empty() => Node::Null,
+            Node::Array(items) if items.is_empty() => Node::Null,
+            _ => self,
+        }
+    }
+}
+
+impl From<&str> for Node {
+    fn from(text: &str) -> Self {
+        Node::String(text.to_owned())
+    }
+}
+
+impl From<String> for Node {
+    fn from(text: String) -> Self {
+        Node::String(text)
+    }
+}
+
+impl From<bool> for Node {
+    fn from(value: bool) -> Self {
+        Node::Bool(value)
+    }
+}
+
+impl From<i64> for Node {
+    fn from(value: i64) -> Self {
+        Node::Integer(value.into())
+    }
+}
+
+impl From<u64> for Node {
+    fn from(value: u64) -> Self {
+        Node::Integer(value.into())
+    }
+}
+
+impl From<u32> for Node {
+    fn from(value: u32) -> Self {
+        Node::Integer(value.into())
+    }
+}
+
+impl<T: Into<Node>> From<Option<T>> for Node {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Node::Null, Into::into)
+    }
+}
+
+impl<T: Into<Node>> FromIterator<T> for Node {
+    fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Self {
+        Node::Array(items.into_iter().map(Into::into).collect())
+    }
+}
+
+impl Serialize for Node {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Node::Null => serializer.serialize_unit(),
+            Node::Bool(value) => serializer.serialize_bool(*value),
+            Node::Integer(value) => serializer.serialize_i128(*value),
+            Node::Fraction(value) => serializer.serialize_f64(*value),
+            Node::String(text) => serializer.serialize_str(text),
+            Node::Array(items) => serializer.collect_seq(items),
+            Node::Object(members) => {
+                let mut map = serializer.serialize_map(Some(members.len()))?;
+                for (key, node) in members {
+                    map.serialize_entry(key, node)?;
+                }
+                map.end()
+            }
         }
     }
 }
@@ -110,7 +196,7 @@ impl<'de> Visitor<'de> for NodeVisitor {
 }
 
 /// Parses one document.
-pub(super) fn parse(text: &[u8]) -> Result<Node, serde_json::Error> {
+pub(crate) fn parse(text: &[u8]) -> Result<Node, serde_json::Error> {
     if text.contains(&0) {
         return Err(serde_json::Error::custom("NUL byte in the document"));
     }
