@@ -50,6 +50,7 @@ mod plan;
 
 mod error;
 mod hints;
+mod interface;
 mod link;
 mod made;
 mod netlink;
@@ -64,6 +65,7 @@ mod validate;
 
 pub use crate::{
     error::{Error, Kind, Result},
+    interface::{Interface, interfaces},
     made::{Made, MadeInterface, remove_host_interfaces},
     netns::{NetnsFd, join_namespace},
     new_netns::NewNetns,

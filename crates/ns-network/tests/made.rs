@@ -35,6 +35,7 @@ in_fresh_namespaces!(
     device_moves_with_its_permanent_addresses,
     device_returns_as_it_was,
     statistics_are_those_of_the_container,
+    interfaces_are_listed_with_their_addresses,
     process_is_found_by_pidfd,
     caller_keeps_namespace_descriptors_and_threads,
     many_threads_at_once_do_not_disturb_each_other,
@@ -444,6 +445,37 @@ fn statistics_are_those_of_the_container(place: &Place) {
     assert_eq!(InterfaceStats::total(&[]), NetworkStats::default());
     let error = statistics(&["never-was"]).unwrap_err();
     assert_eq!(error.kind(), ns_network::Kind::NotFound);
+}
+
+fn interfaces_are_listed_with_their_addresses(place: &Place) {
+    let made = initialize(
+        &[Network::new(NetworkKind::Loopback), veth()],
+        &[],
+        &place.container,
+    )
+    .unwrap();
+    let all = ns_network::interfaces(&place.container).unwrap();
+    let find = |name: &str| all.iter().find(|one| one.name == name).unwrap();
+    let (lo, eth0) = (find("lo"), find("eth0"));
+    assert_eq!(
+        (lo.flag_words().as_str(), lo.mtu_bytes),
+        ("up|loopback", Some(65536))
+    );
+    let texts: Vec<String> = lo.addresses.iter().map(ToString::to_string).collect();
+    assert_eq!(texts, ["127.0.0.1/8", "::1/128"]);
+    assert_eq!(eth0.flag_words(), "up|broadcast|multicast");
+    let shown = place.ip_inside(&["link", "show", "eth0"]);
+    assert_eq!(eth0.mac_address.unwrap().to_string(), shown[0]["address"]);
+    assert_eq!(eth0.mtu_bytes.map(u64::from), shown[0]["mtu"].as_u64());
+    let wanted = veth().addresses;
+    assert!(
+        wanted
+            .iter()
+            .all(|address| eth0.addresses.contains(address)),
+        "{eth0:?}"
+    );
+    made.undo(&place.container).unwrap();
+    place.check_clean();
 }
 
 fn process_is_found_by_pidfd(place: &Place) {
