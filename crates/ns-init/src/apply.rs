@@ -18,7 +18,7 @@ use crate::plan::Plan;
 /// # Errors
 /// | kind | errno | when |
 /// |---|---|---|
-/// | `InvalidValue` | | the plan holds an op that needs a caller (`Fork`, `AwaitGo`, `Park`, `SendDescriptor`, `ReceiveDescriptor`, `Execute`) |
+/// | `InvalidValue` | | the plan holds an op that needs a caller (`Fork`, `AwaitGo`, `Park`, `SendDescriptor`, `ReceiveDescriptor`, `Execute`, `Finish`) |
 /// | by errno | of the call | an op failed; earlier ops stay applied |
 pub fn apply(plan: &Plan) -> Result<()> {
     if let Some(index) = plan.ops.iter().position(needs_caller) {
@@ -56,6 +56,7 @@ fn needs_caller(op: &Op) -> bool {
             | Op::SendDescriptor { .. }
             | Op::ReceiveDescriptor { .. }
             | Op::Execute { .. }
+            | Op::Finish
     )
 }
 

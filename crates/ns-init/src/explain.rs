@@ -305,6 +305,7 @@ fn parts(plan: &Plan, op: &Op) -> (&'static str, String) {
             ("write", format!("{}, {value:?}", text(path)))
         }
         Op::BringUpLoopback => ("ioctl", "\"lo\", SIOCSIFFLAGS, IFF_UP".into()),
+        Op::Finish => ("exit_group", "0".into()),
         Op::Execute { arguments, .. } => {
             // Environment values may be secrets and are never shown.
             (

@@ -92,7 +92,9 @@ pub(crate) fn hint(op: &Op, failure: &Failure) -> Option<&'static str> {
         (Op::PivotRoot { .. }, EINVAL) => {
             "the host runs from its initramfs, or / is shared; enter the root by moving it (no_pivot_root)"
         }
-        (Op::MakeNode { .. }, EPERM) => "device nodes take CAP_MKNOD in the initial user namespace",
+        (Op::MakeNode { .. }, EPERM) => {
+            "device nodes take CAP_MKNOD in the initial user namespace, and a device rule of the control group that allows m"
+        }
         (Op::Close { .. } | Op::CloneMount { .. }, EBUSY) => "the object is in use",
         (_, ENOSYS) => "the kernel is older than 5.14, or an outer seccomp filter blocks the call",
         _ => return None,

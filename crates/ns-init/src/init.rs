@@ -66,19 +66,44 @@ pub fn init<E: From<crate::Error>>(
     inside: impl FnOnce(&mut PlanBuilder) -> Result<Inside, E>,
 ) -> Result<(), E> {
     let config = init.config;
-    if config.process.new_session || config.process.terminal {
-        plan.at(config.source.pointer(Setting::NewSession));
-        plan.push("start a session", Op::NewSession);
-        plan.at_nothing();
-    }
-    let inside = inside(plan)?;
-    plan.at_nothing();
+    let inside = session_and(config, plan, inside)?;
     names(config, plan)?;
     if config.namespaces.creates(NamespaceKind::Network) && !inside.is_loopback_up {
         plan.push("bring up the loopback device", Op::BringUpLoopback);
     }
     finalize_setns(init, inside, plan)?;
     Ok(())
+}
+
+/// Plans what a process does that has joined the namespaces of another: its session, what `inside` plans, and
+/// [`finalize_setns`].
+///
+/// # Errors
+/// Those of `inside`, and [`finalize_setns`].
+pub fn init_joined<E: From<crate::Error>>(
+    init: &Init<'_>,
+    plan: &mut PlanBuilder,
+    inside: impl FnOnce(&mut PlanBuilder) -> Result<Inside, E>,
+) -> Result<(), E> {
+    let inside = session_and(init.config, plan, inside)?;
+    finalize_setns(init, inside, plan)?;
+    Ok(())
+}
+
+/// ORDER: a terminal that is taken later becomes the one of the session.
+fn session_and<E>(
+    config: &Config,
+    plan: &mut PlanBuilder,
+    inside: impl FnOnce(&mut PlanBuilder) -> Result<Inside, E>,
+) -> Result<Inside, E> {
+    if config.process.new_session || config.process.terminal {
+        plan.at(config.source.pointer(Setting::NewSession));
+        plan.push("start a session", Op::NewSession);
+        plan.at_nothing();
+    }
+    let planned = inside(plan)?;
+    plan.at_nothing();
+    Ok(planned)
 }
 
 /// Plans what a process does once it is in all of its namespaces, made or joined: security labels, streams, terminal,

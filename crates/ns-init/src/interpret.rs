@@ -285,6 +285,7 @@ impl Machine<'_> {
                 environment,
                 search,
             } => self.execute(arguments, environment, search)?,
+            Op::Finish => self.finish()?,
         }
         Ok(0)
     }

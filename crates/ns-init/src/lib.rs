@@ -37,7 +37,7 @@ pub use apply::{apply, own_capabilities};
 pub use channel::release;
 pub use error::{Error, Kind, Result, errno_text};
 pub use explain::Explained;
-pub use init::{Init, Inside, finalize_setns, init, protect, security_labels};
+pub use init::{Init, Inside, finalize_setns, init, init_joined, protect, security_labels};
 #[cfg(feature = "stub")]
 pub use launch::{IdMapping, Launch, Started, launch};
 pub use op::{Bytes, Call, Create, Depth, Failure, Missing, Op, Opening, Slot, Strings, Text};

@@ -299,6 +299,8 @@ pub enum Op {
         environment: Strings,
         search: Text,
     },
+    /// Tells the caller that everything is done, and ends with code 0: for plans that have no command.
+    Finish,
 }
 
 /// The system call that an op was making when it failed, or a check of ours.

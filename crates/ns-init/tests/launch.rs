@@ -78,6 +78,14 @@ fn command_in_a_user_namespace_keeps_all_capabilities() {
     assert_eq!(run(&command(&["sh", "-c", test]), &how), 0);
 }
 
+#[test]
+fn plan_without_a_command_is_ready_and_ends_with_0() {
+    let mut plan = PlanBuilder::new();
+    plan.push("forbid dumps", Op::ForbidDump);
+    plan.push("tell the caller", Op::Finish);
+    assert_eq!(run(&plan.finish(), &Launch::default()), 0);
+}
+
 /// A command that outlives `wait_ready` shows that the socket closed with its exec and not with its end.
 #[test]
 fn command_has_its_three_descriptors_and_no_other() {
