@@ -8,7 +8,6 @@ use ns_cgroups::Cgroup;
 use ns_config::{Config, NamespaceKind, ResolvedUser};
 use ns_init::{
     Command, Create, Groups, Init, Inside, Launch, Missing, Op, Plan, PlanBuilder, Slot,
-    finalize_setns,
 };
 use ns_mount::{Root, private_procfs};
 
@@ -147,32 +146,11 @@ impl AsFd for Target {
 /// | by errno | a step failed; the new process is dead and reaped |
 #[doc(alias = "ExecIn")]
 pub fn exec_in(target: &Target, cgroup: Option<&Cgroup>, start: Start<'_>) -> Result<Process> {
-    let joining = Joining::prepare(target, start)?;
-    let tasks = cgroup.map(Cgroup::tasks_files).transpose();
-    let tasks = tasks
-        .map_err(|error| crate::resources::from_cgroups(Stage::Caller, &error))?
-        .unwrap_or_default();
-    let how = Launch {
-        cgroup: cgroup.and_then(Cgroup::dir_fd),
-        tasks: &tasks,
-        trace: joining.trace,
-        ..Launch::default()
-    };
-    let started =
-        ns_init::launch(&joining.plan, &how).map_err(|error| Error::from_start(&error))?;
-    let (pid, pidfd, terminal, op_times) =
-        into_running(started, &joining.plan, joining.has_terminal)?;
-    Ok(Process {
-        pid,
-        pidfd,
-        terminal,
-        op_times,
-        resources: Resources::default(),
-    })
+    Joining::prepare(target, start)?.run(cgroup)
 }
 
 /// Everything that is known before the process is made.
-struct Joining {
+pub(crate) struct Joining {
     plan: Plan,
     has_terminal: bool,
     trace: bool,
@@ -181,7 +159,6 @@ struct Joining {
 impl Joining {
     fn prepare(target: &Target, start: Start<'_>) -> Result<Self> {
         let config = start.config;
-        let foreign = target.foreign_namespaces()?;
         let user = resolve(target, config)?;
         let environment = ns_init::load_container_environment(config, &user)?;
         let command = Command {
@@ -191,7 +168,7 @@ impl Joining {
         let mut plan = PlanBuilder::new();
         let descriptors = inherit(start.streams, start.descriptors, &mut plan)?;
         ns_init::protect(config, &mut plan)?;
-        join(target, &foreign, &mut plan)?;
+        let foreign = join(target, &mut plan)?;
         let groups = groups(target, &foreign)?;
         let init = Init {
             config,
@@ -201,18 +178,57 @@ impl Joining {
             descriptors: &descriptors,
             parked_at: None,
         };
-        plan_inside(&init, start.window_size, &mut plan)?;
+        ns_init::init_joined(&init, &mut plan, |plan| {
+            plan_inside(&init, start.window_size, plan)
+        })?;
         Ok(Joining {
             plan: plan.finish(),
             has_terminal: config.process.terminal,
             trace: start.trace,
         })
     }
+
+    /// A plan that ends by itself.
+    pub(crate) fn without_command(plan: Plan) -> Self {
+        Joining {
+            plan,
+            has_terminal: false,
+            trace: false,
+        }
+    }
+
+    /// Makes the process, in the group from its first moment, and returns when its plan is done.
+    pub(crate) fn run(self, cgroup: Option<&Cgroup>) -> Result<Process> {
+        let tasks = cgroup.map(Cgroup::tasks_files).transpose();
+        let tasks = tasks
+            .map_err(|error| crate::resources::from_cgroups(Stage::Caller, &error))?
+            .unwrap_or_default();
+        let how = Launch {
+            cgroup: cgroup.and_then(Cgroup::dir_fd),
+            tasks: &tasks,
+            trace: self.trace,
+            ..Launch::default()
+        };
+        let started =
+            ns_init::launch(&self.plan, &how).map_err(|error| Error::from_start(&error))?;
+        let (pid, pidfd, terminal, op_times) =
+            into_running(started, &self.plan, self.has_terminal)?;
+        Ok(Process {
+            pid,
+            pidfd,
+            terminal,
+            op_times,
+            resources: Resources::default(),
+        })
+    }
 }
 
+/// Plans to join all namespaces that are not the caller's own, which are given back.
+///
 /// ORDER: one call for all, so that the user namespace's rights are there for the others; the mount namespace
 /// brings its root and directory along.
-fn join(target: &Target, foreign: &[NamespaceKind], plan: &mut PlanBuilder) -> Result<()> {
+pub(crate) fn join(target: &Target, plan: &mut PlanBuilder) -> Result<Vec<NamespaceKind>> {
+    let foreign = target.foreign_namespaces()?;
     let flags = foreign
         .iter()
         .fold(0, |flags, kind| flags | kind.clone_flag());
@@ -236,7 +252,7 @@ fn join(target: &Target, foreign: &[NamespaceKind], plan: &mut PlanBuilder) -> R
     {
         plan.push("go on inside the pid namespace", Op::Fork);
     }
-    Ok(())
+    Ok(foreign)
 }
 
 /// A user namespace may forbid to change groups for good.
@@ -256,11 +272,9 @@ fn resolve(target: &Target, config: &Config) -> Result<ResolvedUser> {
     crate::user::resolve_in(config, |path| crate::user::read_in(&root, path))
 }
 
-fn plan_inside(init: &Init<'_>, size: crate::WindowSize, plan: &mut PlanBuilder) -> Result<()> {
+/// What takes the container's files: a procfs for labels, and a terminal.
+fn plan_inside(init: &Init<'_>, size: crate::WindowSize, plan: &mut PlanBuilder) -> Result<Inside> {
     let process = &init.config.process;
-    if process.new_session || process.terminal {
-        plan.push("start a session", Op::NewSession);
-    }
     let has_label = process.apparmor_profile.is_some() || process.selinux_label.is_some();
     let procfs = match has_label {
         true => Some(private_procfs(plan).map_err(|error| Error::from_mount(&error))?),
@@ -270,13 +284,11 @@ fn plan_inside(init: &Init<'_>, size: crate::WindowSize, plan: &mut PlanBuilder)
         true => Some(open_terminal(init.user, size, plan)?),
         false => None,
     };
-    let inside = Inside {
+    Ok(Inside {
         terminal,
         procfs,
         ..Inside::default()
-    };
-    finalize_setns(init, inside, plan)?;
-    Ok(())
+    })
 }
 
 /// A terminal from the container's devpts, which the op makes sure that it is; its name is never trusted.

@@ -32,6 +32,7 @@ mod doctor;
 mod error;
 mod exec;
 mod exec_in;
+mod functions;
 mod identity;
 mod ids;
 mod join;
@@ -66,6 +67,8 @@ pub use terminal::{HostTerminal, WindowSize};
 pub use ns_cgroups::{MemoryEvent, MemoryEvents};
 /// `get_namespace_flags` of the seed: the `CLONE_NEW*` bits of the namespaces that are made.
 pub use ns_config::namespace_flags as get_namespace_flags;
+/// One interface, see [`Container::interfaces`].
+pub use ns_network::Interface;
 
 /// Holds the README to what compiles.
 #[cfg(doctest)]
