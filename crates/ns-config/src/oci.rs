@@ -116,7 +116,8 @@ impl OciConfig {
             problems.push(Problem::bare(Kind::Unsupported, pointer, rule).hint(hint));
         };
         if !self.arguments.is_empty() {
-            let way_out = "leave it out, and name the command when the container is run";
+            let way_out =
+                "leave it out (nsrun config --without-args), and name the command at the start";
             refuse("/process/args", "container.json holds no command", way_out);
         }
         for (name, _) in &self.annotations {

@@ -33,13 +33,10 @@ const PRIORITY: Keys = keys!("name" "priority");
 const PIDS: Keys = keys!("limit");
 const RDMA: Keys = keys!("hcaHandles" "hcaObjects");
 
-/// `None` when neither a path nor resources are named.
+/// `None` when neither a path nor any limit is named.
 pub(super) fn read(linux: &Object<'_>, devices: &[Device]) -> Option<CgroupConfig> {
     let path = linux.text("cgroupsPath");
     let section = linux.object("resources", &KEYS);
-    if path.is_none() && section.is_none() {
-        return None;
-    }
     let (parent, name) = read_path(linux, path.as_deref().unwrap_or_default());
     let mut cgroup = CgroupConfig {
         name,
@@ -64,7 +61,7 @@ pub(super) fn read(linux: &Object<'_>, devices: &[Device]) -> Option<CgroupConfi
             cgroup.net_prio = priorities.filter_map(|one| read_priority(&one)).collect();
         }
     }
-    Some(cgroup)
+    Some(cgroup).filter(|cgroup| *cgroup != CgroupConfig::default())
 }
 
 fn read_path(linux: &Object<'_>, path: &str) -> (String, String) {

@@ -3,6 +3,7 @@
 use super::{OciConfig, write_cgroup, write_mount};
 use crate::{
     capability::{Capability, CapabilitySet},
+    cgroup::CgroupConfig,
     config::{Config, Process, Propagation, RootEntry, Rootfs},
     device::Device,
     error::Error,
@@ -15,8 +16,10 @@ use crate::{
 };
 
 const STEP: &str = "write config.json";
-/// The first version that has all that is written.
-const VERSION: &str = "1.2.0";
+/// What most of it needs, and what old engines take.
+const VERSION: &str = "1.0.2";
+/// What has the rest.
+const NEWER_VERSION: &str = "1.2.0";
 
 pub(super) fn write(oci: &OciConfig) -> Result<String, Error> {
     let config = &oci.config;
@@ -25,7 +28,7 @@ pub(super) fn write(oci: &OciConfig) -> Result<String, Error> {
     let annotations = oci.annotations.iter();
     let annotations = annotations.map(|(name, value)| (name.as_str(), value.as_str().into()));
     let node = Node::object([
-        ("ociVersion", VERSION.into()),
+        ("ociVersion", version(config).into()),
         ("process", process(oci, &mut refusals)),
         ("root", root(config, &mut refusals)),
         ("hostname", config.hostname.as_deref().into()),
@@ -42,6 +45,22 @@ pub(super) fn write(oci: &OciConfig) -> Result<String, Error> {
     ]);
     refusals.into_result(STEP)?;
     document(&node, STEP)
+}
+
+/// Domain names, time namespaces, attributes of whole trees, and two settings of the processor came later.
+fn version(config: &Config) -> &'static str {
+    let mut options = config.mounts.iter().map(|mount| &mount.options);
+    let has_recursive = options.any(|options| {
+        !options.set_recursive.is_empty()
+            || !options.clear_recursive.is_empty()
+            || options.atime_recursive.is_some()
+    });
+    let cpu = config.cgroup.as_ref().map(|cgroup| &cgroup.cpu);
+    let has_newer = config.domainname.is_some()
+        || config.namespaces.contains(NamespaceKind::Time)
+        || has_recursive
+        || cpu.is_some_and(|cpu| cpu.burst_us.is_some() || cpu.idle.is_some());
+    if has_newer { NEWER_VERSION } else { VERSION }
 }
 
 fn refuse_inexpressible(config: &Config, refusals: &mut Refusals) {
@@ -240,9 +259,8 @@ fn linux(config: &Config, refusals: &mut Refusals) -> Node {
         ),
         (
             "resources",
-            cgroup.map_or(Node::Null, |cgroup| {
-                write_cgroup::resources(cgroup, refusals)
-            }),
+            // Without a group of its own nothing is limited, where engines would deny devices.
+            write_cgroup::resources(cgroup.unwrap_or(&CgroupConfig::default()), refusals),
         ),
         (
             "rootfsPropagation",
