@@ -81,6 +81,12 @@ impl Invocation {
         self
     }
 
+    /// Leaves a variable out.
+    pub fn env_remove(mut self, name: &str) -> Self {
+        self.command.env_remove(name);
+        self
+    }
+
     /// Starts without any variable.
     pub fn env_clear(mut self) -> Self {
         self.command.env_clear();

@@ -72,10 +72,15 @@ pub(crate) fn run_named(
     // ORDER: before the start, so that no signal is lost in between.
     let relay = Relay::new()?;
     let container = Container::run(start, id, dir)?;
+    stand_by_and_delete(&relay, &container)
+}
+
+/// Waits for the command of a container that was started here, and removes the container.
+pub(crate) fn stand_by_and_delete(relay: &Relay, container: &Container<'_>) -> Result<u8, Failure> {
     let process = container
         .process()
         .ok_or_else(|| Failure::new("the container has no process".to_owned()))?;
-    let status = stand_by(&relay, process);
+    let status = stand_by(relay, process);
     match container.delete() {
         // Somebody else was quicker.
         Err(error) if error.kind() == ns_exec::Kind::NotFound => {}

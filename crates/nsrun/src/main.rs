@@ -11,6 +11,7 @@ mod sandbox;
 mod verbs;
 
 use std::mem::ManuallyDrop;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, error::ErrorKind};
@@ -27,9 +28,9 @@ fn main() -> ExitCode {
 
 fn run() -> Result<u8, Failure> {
     ns_exec::refuse_gained_rights()?;
-    let is_nsinit = std::env::args_os()
-        .next()
-        .is_some_and(|name| std::path::Path::new(&name).file_name() == Some("nsinit".as_ref()));
+    let called = PathBuf::from(std::env::args_os().next().unwrap_or_default());
+    nsinit::refuse_second_stage(&called)?;
+    let is_nsinit = called.file_name() == Some("nsinit".as_ref());
     // To take it apart takes as long as to put it together, and the process ends soon.
     let mut command = ManuallyDrop::new(match is_nsinit {
         true => nsinit::Arguments::command(),

@@ -55,16 +55,28 @@ impl Failure {
         self
     }
 
-    /// Prints further problems, and then one line with the error, its cause and its hint.
+    /// Further problems, and then one line with the error, its cause and its hint.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let also = self.also.iter().map(|also| format!("nsrun: also: {also}"));
+        let hint = match &self.hint {
+            Some(hint) => format!("; hint: {hint}"),
+            None => String::new(),
+        };
+        let last = format!("nsrun: {}{hint}", self.message);
+        also.chain([last]).collect()
+    }
+
+    /// Prints the error as what ends the program.
     pub(crate) fn report(self) -> ExitCode {
-        for also in &self.also {
-            complain(&format!("nsrun: also: {also}\n"));
-        }
-        let hint = self
-            .hint
-            .map_or_else(String::new, |hint| format!("; hint: {hint}"));
-        complain(&format!("nsrun: {}{hint}\n", self.message));
+        self.tell();
         ExitCode::from(self.code)
+    }
+
+    /// Prints the error and goes on.
+    pub(crate) fn tell(&self) {
+        for line in self.lines() {
+            complain(&format!("{line}\n"));
+        }
     }
 }
 
