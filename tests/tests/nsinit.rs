@@ -286,6 +286,11 @@ fn h04_state_file_rewritten_by_somebody_changes_nothing(test: &Test) {
         }
         fs::remove_file(nsinit.state_file()).expect("unlink");
         assert_eq!(nsinit.exec("hostname").text(), "integration");
+        // What is joined is as it was started: the configuration may be somebody else's by now.
+        let mut config = nsinit.config();
+        config["environment"] = json!(["PATH=/bin", "SAID=hostile"]);
+        nsinit.configure(&config);
+        assert_eq!(nsinit.exec("echo said $SAID").text(), "said");
         fs::write(nsinit.state_file(), "somebody's").expect("rewrite");
     });
     assert_eq!(ended.code, 3, "{ended:?}");
