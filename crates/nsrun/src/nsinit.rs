@@ -191,7 +191,7 @@ fn start(dir: &StateDir, id: &str, command: Vec<OsString>) -> Result<u8, Failure
     let start = launch::with_window_size(Start::new(&config, command), &config)?;
     // ORDER: before the start, so that no signal is lost in between.
     let relay = Relay::new()?;
-    let container = Container::start(start, id, dir)?;
+    let container = Container::run(start, id, dir)?;
     let written = state_file
         .as_mut()
         .map(|file| file.write(container.state()));
