@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::library::Library;
 use crate::failure::{Failure, Result, While};
@@ -30,8 +31,15 @@ pub(super) enum Way {
 
 /// Not counted: caches fill, kernel modules load.
 const WARM_UP_ROUNDS: usize = 3;
+/// The kernel takes namespaces apart after their last process has been waited for, and holds the lock of all networks
+/// while it does: no start is to pay for the one before.
+const SETTLE: Duration = Duration::from_millis(10);
 
 /// One start of each per round, each round beginning with the next one, so that all see the same machine.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "no descriptor tells when the kernel has taken a namespace apart"
+)]
 pub(super) fn measure(contenders: &mut [Contender], n_rounds: u32) -> Result<Vec<Vec<u64>>> {
     let n_contenders = contenders.len();
     let n_rounds = usize::try_from(n_rounds).while_doing("rounds")? + WARM_UP_ROUNDS;
@@ -39,6 +47,7 @@ pub(super) fn measure(contenders: &mut [Contender], n_rounds: u32) -> Result<Vec
     for round in 0..n_rounds {
         for turn in 0..n_contenders {
             let index = (round + turn) % n_contenders;
+            thread::sleep(SETTLE);
             let nanoseconds = contenders[index].start(round)?;
             if round >= WARM_UP_ROUNDS {
                 figures[index].push(nanoseconds);
