@@ -1,11 +1,13 @@
 //! `cargo xtask bench exec`: another command in a running container.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use nix::unistd::{Uid, geteuid};
 use serde_json::{Value, json};
-use tempfile::TempDir;
+use tempfile::{Builder, TempDir};
 
 use super::contender::{Contender, Way};
 use super::groups::Hierarchies;
@@ -72,7 +74,11 @@ pub(super) fn states() -> Result<TempDir> {
     } else {
         "/tmp"
     };
-    TempDir::with_prefix_in("ns-bench-", parent).while_doing(parent)
+    Builder::new()
+        .prefix("ns-bench-")
+        .permissions(Permissions::from_mode(0o700))
+        .tempdir_in(parent)
+        .while_doing(parent)
 }
 
 /// A container of nsrun's, and the words of the floor program that go into it.
@@ -99,7 +105,7 @@ fn start_waiting(
         .output()
         .while_doing("nsrun state")?;
     let state: Value = serde_json::from_slice(&output.stdout).while_doing("nsrun state")?;
-    let pid = state["init_pid"].as_u64();
+    let pid = state["pid"].as_u64();
     let pid = pid.ok_or_else(|| Failure::new(format!("no pid in {state}")))?;
     let process = PathBuf::from(format!("/proc/{pid}"));
     let flags = snapshot::foreign_namespaces(&process)?;
