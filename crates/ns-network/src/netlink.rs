@@ -3,17 +3,17 @@
 //! The kernel answers a request before the call that sends it returns, so that reading blocks for
 //! nothing else: a request costs two system calls, and takes no thread.
 
-use std::{cell::Cell, os::fd::AsFd};
+use std::cell::Cell;
 
 use netlink_packet_core::{
     Emitable, NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_CAPPED, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE,
     NLMSG_ERROR, NLMSG_NOOP, NLMSG_OVERRUN, NetlinkBuffer, NetlinkHeader, NlasIterator,
 };
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use netlink_sys::{Socket, SocketAddr};
 
 use crate::{
     error::{Error, Kind, Result},
-    netns::{NetnsFd, within},
+    netns::{NetnsFd, OPEN_SOCKET, open_socket},
 };
 
 /// A netlink socket in one network namespace.
@@ -33,27 +33,19 @@ pub(crate) struct Request<'a> {
 impl Netlink {
     /// A socket in the namespace of the calling thread.
     pub(crate) fn here() -> Result<Self> {
-        let open = || {
-            let socket = Socket::new(NETLINK_ROUTE)?;
-            // Refusals carry a sentence, do not repeat the request, and lists hold what was asked
-            // for.
-            socket.set_ext_ack(true)?;
-            socket.set_cap_ack(true)?;
-            socket.set_netlink_get_strict_chk(true)?;
-            Ok(socket)
-        };
-        let socket = open().map_err(|error: std::io::Error| {
-            Error::from_io(OPEN, "socket(AF_NETLINK, NETLINK_ROUTE)", &error)
-        })?;
-        Ok(Netlink {
-            socket,
-            sequence_number: Cell::new(0),
-        })
+        open_socket(OPEN_SOCKET).map(Netlink::of_socket)
     }
 
-    /// A socket in another namespace; a thread that ends at once enters it.
+    /// A socket in another namespace.
     pub(crate) fn inside(netns: &NetnsFd) -> Result<Self> {
-        within(netns.as_fd(), Netlink::here)?
+        netns.socket().map(Netlink::of_socket)
+    }
+
+    fn of_socket(socket: Socket) -> Self {
+        Netlink {
+            socket,
+            sequence_number: Cell::new(0),
+        }
     }
 
     /// Asks for a change, and waits until the kernel has made or refused it.
@@ -251,7 +243,6 @@ fn aligned(length: usize) -> usize {
     length.saturating_add(3) & !3
 }
 
-const OPEN: &str = "open a netlink socket";
 /// Source: include/uapi/linux/netlink.h, also below.
 const NETLINK_HEADER_BYTES: usize = 16;
 const ATTRIBUTE_HEADER_BYTES: usize = 4;
@@ -262,6 +253,7 @@ const MAX_ANSWER_BYTES: usize = 32768;
 #[cfg(test)]
 mod tests {
     use netlink_packet_core::DefaultNla;
+    use netlink_sys::protocols::NETLINK_ROUTE;
 
     use super::*;
 

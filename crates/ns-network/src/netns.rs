@@ -1,8 +1,10 @@
 //! Network namespaces, by descriptor.
 
 use std::{
+    fmt,
     fs::File,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::Mutex,
     thread,
 };
 
@@ -22,9 +24,18 @@ use crate::{
 ///
 /// The namespace lives at least as long as this value, with all that is in it; drop it when the
 /// container has been set up.
-#[derive(Debug)]
 #[must_use = "dropping it lets go of the namespace"]
-pub struct NetnsFd(OwnedFd);
+pub struct NetnsFd {
+    namespace: OwnedFd,
+    /// The socket by which the namespace was found, for the first who wants one there.
+    socket: Mutex<Option<Socket>>,
+}
+
+impl fmt::Debug for NetnsFd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("NetnsFd").field(&self.namespace).finish()
+    }
+}
 
 impl NetnsFd {
     /// Holds the network namespace that a process is in.
@@ -67,11 +78,13 @@ impl NetnsFd {
     /// | `Limit` | EMFILE, ENFILE | no descriptor is left |
     pub fn current() -> Result<Self> {
         let step = "find the network namespace";
-        let socket = Socket::new(NETLINK_ROUTE)
-            .map_err(|error| Error::from_io(step, "socket(AF_NETLINK, NETLINK_ROUTE)", &error))?;
-        sys::namespace_of_socket(socket.as_fd())
-            .map(NetnsFd)
-            .map_err(|errno| Error::from_errno(step, "ioctl(SIOCGSKNS)", errno))
+        let socket = open_socket(step)?;
+        let namespace = sys::namespace_of_socket(socket.as_fd())
+            .map_err(|errno| Error::from_errno(step, "ioctl(SIOCGSKNS)", errno))?;
+        Ok(NetnsFd {
+            namespace,
+            socket: Mutex::new(Some(socket)),
+        })
     }
 
     /// Holds the network namespace that a file stands for: the seed's `netns` networks, and
@@ -114,7 +127,10 @@ impl NetnsFd {
             return Err(hostile("not the file of a namespace"));
         }
         match sys::namespace_type(fd.as_fd()) {
-            Ok(libc::CLONE_NEWNET) => Ok(NetnsFd(fd)),
+            Ok(libc::CLONE_NEWNET) => Ok(NetnsFd {
+                namespace: fd,
+                socket: Mutex::new(None),
+            }),
             Ok(_) => Err(hostile("a namespace of another kind")),
             Err(errno) => Err(Error::from_errno(
                 OPEN,
@@ -125,10 +141,36 @@ impl NetnsFd {
     }
 }
 
+impl NetnsFd {
+    /// A socket in the namespace; a thread that ends at once enters it, unless one has been there.
+    pub(crate) fn socket(&self) -> Result<Socket> {
+        let kept = self.socket.lock();
+        match kept.ok().and_then(|mut kept| kept.take()) {
+            Some(socket) => Ok(socket),
+            None => within(self.as_fd(), || open_socket(OPEN_SOCKET))?,
+        }
+    }
+}
+
 impl AsFd for NetnsFd {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.namespace.as_fd()
     }
+}
+
+/// A socket in the namespace of the calling thread.
+pub(crate) fn open_socket(step: &'static str) -> Result<Socket> {
+    let open = || {
+        let socket = Socket::new(NETLINK_ROUTE)?;
+        // Refusals carry a sentence, do not repeat the request, and lists hold what was asked for.
+        socket.set_ext_ack(true)?;
+        socket.set_cap_ack(true)?;
+        socket.set_netlink_get_strict_chk(true)?;
+        Ok(socket)
+    };
+    open().map_err(|error: std::io::Error| {
+        Error::from_io(step, "socket(AF_NETLINK, NETLINK_ROUTE)", &error)
+    })
 }
 
 /// The entry of a configuration that joins the network namespace at `path`, checked: what the
@@ -180,5 +222,6 @@ pub(crate) fn panicked<T>() -> Result<T> {
     Err(Error::new(Kind::Kernel, "run a thread", call))
 }
 
+pub(crate) const OPEN_SOCKET: &str = "open a netlink socket";
 pub(crate) const ENTER: &str = "enter the network namespace";
 const OPEN: &str = "open the network namespace";

@@ -39,6 +39,7 @@ in_fresh_namespaces!(
     process_is_found_by_pidfd,
     caller_keeps_namespace_descriptors_and_threads,
     many_threads_at_once_do_not_disturb_each_other,
+    many_threads_set_up_one_namespace,
 );
 
 fn loopback_comes_up_and_nothing_else_changes(place: &Place) {
@@ -504,6 +505,22 @@ fn caller_keeps_namespace_descriptors_and_threads(place: &Place) {
     assert_eq!(n_before, n_descriptors());
     let n_threads = std::fs::read_dir("/proc/self/task").unwrap().count();
     assert!(n_threads <= 2, "the test and its harness: {n_threads}");
+}
+
+fn many_threads_set_up_one_namespace(place: &Place) {
+    let container = place.inside(|| NetnsFd::current().unwrap());
+    std::thread::scope(|scope| {
+        for number in 0..8 {
+            let network = Network {
+                name: Some(format!("net{number}")),
+                addresses: prefixes(&[&format!("10.9.0.{}/24", number + 10)]),
+                ..veth()
+            };
+            let container = &container;
+            scope.spawn(move || initialize(&[network], &[], container).map(drop).unwrap());
+        }
+    });
+    assert_eq!(place.names_inside().len(), 1 + 8, "lo and the eight");
 }
 
 fn many_threads_at_once_do_not_disturb_each_other(place: &Place) {
