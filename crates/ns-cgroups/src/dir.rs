@@ -115,7 +115,11 @@ impl Dir {
 
     /// The names of the groups right below this one.
     pub(crate) fn children(&self) -> Result<Vec<String>> {
-        self.entries(Type::Directory)
+        // The own two links, and one of each directory below: most groups have none.
+        match fstat(&self.fd) {
+            Ok(group) if group.st_nlink == 2 => Ok(Vec::new()),
+            _ => self.entries(Type::Directory),
+        }
     }
 
     /// The names of the group's files.

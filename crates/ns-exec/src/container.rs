@@ -489,16 +489,12 @@ impl<'a> Container<'a> {
     }
 
     pub(crate) fn is_frozen(&self) -> Result<bool> {
-        let frozen = match self.cgroup() {
-            Ok(Some(group)) => group.is_frozen(),
-            Ok(None) => return Ok(false),
+        match self.cgroup() {
+            Ok(Some(group)) => group_is_frozen(&group),
+            Ok(None) => Ok(false),
             // Somebody has removed the group below the container's feet.
-            Err(error) if error.kind() == Kind::NotFound => return Ok(false),
-            Err(error) => return Err(error),
-        };
-        match frozen {
-            Err(error) if error.kind() == ns_cgroups::Kind::Unsupported => Ok(false),
-            frozen => frozen.map_err(|error| cgroup_error(&error)),
+            Err(error) if error.kind() == Kind::NotFound => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
@@ -634,6 +630,14 @@ fn no_group(id: &str) -> Error {
         format!("open the control group of {id:?}: the container was started without one");
     let hint = "name one in the configuration, e.g. \"cgroups\": {\"name\": \"box1\"}";
     Error::new(Kind::Unsupported, Stage::Caller, message).with_hint(hint)
+}
+
+/// A group in no hierarchy that freezes is not frozen.
+pub(crate) fn group_is_frozen(group: &Cgroup) -> Result<bool> {
+    match group.is_frozen() {
+        Err(error) if error.kind() == ns_cgroups::Kind::Unsupported => Ok(false),
+        frozen => frozen.map_err(|error| cgroup_error(&error)),
+    }
 }
 
 pub(crate) fn cgroup_error(error: &ns_cgroups::Error) -> Error {

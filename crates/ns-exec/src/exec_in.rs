@@ -11,7 +11,7 @@ use ns_init::{
 };
 use ns_mount::{Root, private_procfs};
 
-use crate::container::{Container, Status};
+use crate::container::{Container, group_is_frozen};
 use crate::error::{Error, Kind, Result, Stage};
 use crate::process::Process;
 use crate::resources::Resources;
@@ -364,12 +364,13 @@ impl Container<'_> {
     /// | `Hostile` | its process is another by now |
     /// | `Busy` | it is paused: the new command would stand still as well |
     pub fn exec(&self, start: Start<'_>) -> Result<Process> {
-        if self.status()? == Status::Paused {
+        let target = self.target()?;
+        let cgroup = self.cgroup()?;
+        if cgroup.as_ref().map_or(Ok(false), group_is_frozen)? {
             let message = format!("container {:?} is paused", self.id());
             let hint = format!("nsrun resume {}", self.id());
             return Err(Error::new(Kind::Busy, Stage::Caller, message).with_hint(hint));
         }
-        let cgroup = self.cgroup()?;
-        exec_in(&self.target()?, cgroup.as_ref(), start)
+        exec_in(&target, cgroup.as_ref(), start)
     }
 }
