@@ -103,7 +103,7 @@ impl<'a> Containers<'a> {
             cgroup.name.clone_from(&id);
         }
         let start = quiet(Start::new(&self.config, ["/true", "pause"]));
-        Ok(Container::start(start, &id, self.dir)?)
+        Ok(Container::run(start, &id, self.dir)?)
     }
 
     /// Ends and removes all of them, whatever one says.
