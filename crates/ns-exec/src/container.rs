@@ -1,6 +1,7 @@
 //! A container with a name: created and started once, found again by any later process, removed without a trace.
 
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::{Arc, OnceLock};
 
 use nix::errno::Errno;
 use nix::poll::PollTimeout;
@@ -45,6 +46,8 @@ pub struct Container<'a> {
     pub(crate) state: ContainerState,
     /// When it was started here.
     pub(crate) process: Option<Process>,
+    /// Found once, by whoever asks first; containers of one list share it.
+    layout: Arc<OnceLock<Layout>>,
 }
 
 /// How a container is, as found out by looking.
@@ -170,6 +173,7 @@ impl<'a> Container<'a> {
                 dir,
                 state,
                 process: Some(process),
+                layout: Arc::default(),
             }),
             Err(error) => Err(abandon(dir, locked, id, error)),
         }
@@ -184,11 +188,16 @@ impl<'a> Container<'a> {
     /// |---|---|
     /// | `NotFound` | there is no container of this id |
     pub fn open(id: &str, dir: &'a StateDir) -> Result<Self> {
+        Self::open_with(id, dir, Arc::default())
+    }
+
+    fn open_with(id: &str, dir: &'a StateDir, layout: Arc<OnceLock<Layout>>) -> Result<Self> {
         let state = dir.read(id)?.ok_or_else(|| no_container(id))?;
         Ok(Container {
             dir,
             state,
             process: None,
+            layout,
         })
     }
 
@@ -197,8 +206,9 @@ impl<'a> Container<'a> {
     /// # Errors
     /// Those of [`StateDir::ids`].
     pub fn list(dir: &'a StateDir) -> Result<Vec<(String, Result<Self>)>> {
+        let layout = Arc::default();
         let found = dir.ids()?.into_iter().filter_map(|id| {
-            let container = match Self::open(&id, dir) {
+            let container = match Self::open_with(&id, dir, Arc::clone(&layout)) {
                 // Removed meanwhile, or not yet written.
                 Err(error) if error.kind() == Kind::NotFound => return None,
                 container => container,
@@ -252,6 +262,7 @@ impl<'a> Container<'a> {
                 dir: self.dir,
                 state,
                 process: None,
+                layout: Arc::clone(&self.layout),
             }
             .status_of_made(),
         }
@@ -318,13 +329,29 @@ impl<'a> Container<'a> {
     /// | `NotFound` | ENOENT | it is gone |
     /// | `Hostile` | | the state names something that is no group |
     pub fn cgroup(&self) -> Result<Option<Cgroup>> {
+        let state = &self.state;
+        self.open_group(|layout| {
+            Cgroup::open_made(layout, &state.cgroup_paths, &state.made_cgroup_paths)
+        })
+    }
+
+    /// The group to look at or to join, without a look at what above it was made.
+    pub(crate) fn group_in_use(&self) -> Result<Option<Cgroup>> {
+        self.open_group(|layout| Cgroup::open(layout, &self.state.cgroup_paths))
+    }
+
+    fn open_group(
+        &self,
+        open: impl FnOnce(&Layout) -> ns_cgroups::Result<Cgroup>,
+    ) -> Result<Option<Cgroup>> {
         if self.state.cgroup_paths.is_empty() {
             return Ok(None);
         }
-        let state = &self.state;
-        let opened = Layout::detect().and_then(|layout| {
-            Cgroup::open_made(&layout, &state.cgroup_paths, &state.made_cgroup_paths)
-        });
+        let layout = match self.layout.get() {
+            Some(layout) => Ok(layout),
+            None => Layout::detect().map(|found| self.layout.get_or_init(|| found)),
+        };
+        let opened = layout.and_then(open);
         opened.map(Some).map_err(|error| cgroup_error(&error))
     }
 
@@ -407,7 +434,7 @@ impl<'a> Container<'a> {
     /// | `Denied` | interfaces without an end on the host are counted inside, which takes `CAP_SYS_ADMIN` |
     pub fn stats(&self) -> Result<ContainerStats> {
         let pidfd = self.open_process()?;
-        let cgroup_stats = match self.cgroup()? {
+        let cgroup_stats = match self.group_in_use()? {
             Some(group) => group.stats().map_err(|error| cgroup_error(&error))?.cgroup,
             None => ns_config::stats::CgroupStats::default(),
         };
@@ -489,7 +516,7 @@ impl<'a> Container<'a> {
     }
 
     pub(crate) fn is_frozen(&self) -> Result<bool> {
-        match self.cgroup() {
+        match self.group_in_use() {
             Ok(Some(group)) => group_is_frozen(&group),
             Ok(None) => Ok(false),
             // Somebody has removed the group below the container's feet.

@@ -365,7 +365,7 @@ impl Container<'_> {
     /// | `Busy` | it is paused: the new command would stand still as well |
     pub fn exec(&self, start: Start<'_>) -> Result<Process> {
         let target = self.target()?;
-        let cgroup = self.cgroup()?;
+        let cgroup = self.group_in_use()?;
         if cgroup.as_ref().map_or(Ok(false), group_is_frozen)? {
             let message = format!("container {:?} is paused", self.id());
             let hint = format!("nsrun resume {}", self.id());

@@ -118,12 +118,19 @@ impl Container<'_> {
         if state.cgroup_paths.is_empty() && state.host_interfaces.is_empty() {
             return Ok(claimed);
         }
-        for (_, other) in Self::list(self.dir)?
-            .into_iter()
-            .filter(|(id, _)| id != self.id())
-        {
+        let interfaces = state.host_interfaces.iter();
+        let names: Vec<&str> = interfaces
+            .chain(state.cgroup_paths.values())
+            .map(String::as_str)
+            .collect();
+        for id in self.dir.ids_with(&names)? {
             // A state that cannot be read cannot tell; those that can are believed.
-            let Ok(other) = other else { continue };
+            let Ok(other) = Self::open(&id, self.dir) else {
+                continue;
+            };
+            if id == self.id() {
+                continue;
+            }
             let shares_group = other
                 .state
                 .cgroup_paths

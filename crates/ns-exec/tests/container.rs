@@ -454,6 +454,26 @@ fn group_that_is_half_gone_is_removed_all_the_same() {
 }
 
 #[test]
+fn ended_container_leaves_its_group_to_one_that_lives_in_it() {
+    let test = "ended_container_leaves_its_group_to_one_that_lives_in_it";
+    let Some(config) = grouped(test) else { return };
+    let place = Place::new();
+    let ended = place.start("ended", &config).unwrap();
+    ended.signal(libc::SIGKILL).unwrap();
+    ended.wait().unwrap();
+    drop(ended);
+    let living = place.start("living", &config).unwrap();
+    let _unrelated = place.start("unrelated", &plain()).unwrap();
+    let ended = Container::open("ended", &place.dir).unwrap();
+    ended.delete().unwrap();
+    assert_eq!(living.status().unwrap(), Status::Running);
+    let dirs = group_dirs(&living);
+    assert!(dirs.iter().all(|dir| Path::new(dir).exists()), "{dirs:?}");
+    living.kill_and_delete().unwrap();
+    assert!(!dirs.iter().any(|dir| Path::new(dir).exists()), "{dirs:?}");
+}
+
+#[test]
 fn state_that_cannot_be_read_is_one_clear_error() {
     let place = Place::new();
     let _living = place.start("living", &plain()).unwrap();
