@@ -16,6 +16,7 @@ use crate::window::Window;
 
 const CLONE_VM: u64 = 0x100;
 const CLONE_PIDFD: u64 = 0x1000;
+const CLONE_VFORK: u64 = 0x4000;
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 const SIGCHLD: u64 = 17;
 const SIGKILL: i32 = 9;
@@ -464,7 +465,7 @@ fn clone_child(window: &Window, how: &Launch<'_>) -> Result<(i32, OwnedFd)> {
     } else {
         0
     };
-    let flags = how.namespaces | CLONE_VM | CLONE_PIDFD | into_cgroup;
+    let flags = how.namespaces | CLONE_VM | CLONE_PIDFD | into_cgroup | vfork(how);
     // Between clone and exec no handler of the caller may run in the child.
     let mask = sys::set_signal_mask(u64::MAX)
         .map_err(|errno| Error::from_errno("block signals", "rt_sigprocmask", errno.0))?;
@@ -478,6 +479,17 @@ fn clone_child(window: &Window, how: &Launch<'_>) -> Result<(i32, OwnedFd)> {
     let (pid, pidfd) = cloned.map_err(|errno| clone_error(how.namespaces, errno.0))?;
     let pidfd = sys::own(pidfd).map_err(|errno| clone_error(how.namespaces, errno.0))?;
     Ok((pid, pidfd))
+}
+
+/// A child that meets the memory limit of its group while it shares our memory would be killed, and we with it: the
+/// kernel kills everybody who shares the memory of a victim. It spares a child of `vfork(2)`, whose exec fails instead.
+/// Where the child waits for us there is no way but not to have the caller wait for it.
+fn vfork(how: &Launch<'_>) -> u64 {
+    let has_group = how.cgroup.is_some() || !how.tasks.is_empty();
+    match has_group && how.ids != IdMapping::Caller {
+        true => CLONE_VFORK,
+        false => 0,
+    }
 }
 
 fn reap(pidfd: BorrowedFd<'_>) {
