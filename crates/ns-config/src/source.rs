@@ -298,12 +298,7 @@ fn names(setting: Setting) -> (&'static str, &'static str, &'static str, &'stati
 fn cgroup_names(setting: Setting) -> (&'static str, &'static str, &'static str, &'static str) {
     use Setting as S;
     match setting {
-        S::CgroupName => (
-            "cgroup.name",
-            "/cgroups/name",
-            "/linux/cgroupsPath",
-            "--cgroup",
-        ),
+        S::CgroupName => ("cgroup.name", "/cgroups/name", "/linux/cgroupsPath", "--id"),
         S::CgroupParent => (
             "cgroup.parent",
             "/cgroups/parent",
@@ -379,10 +374,15 @@ fn cgroup_names(setting: Setting) -> (&'static str, &'static str, &'static str, 
             "cgroup.io.weight",
             "/cgroups/blkio_weight",
             "/linux/resources/blockIO/weight",
-            "",
+            "--blkio-weight",
         ),
         S::IoOther => ("cgroup.io", "", "/linux/resources/blockIO", ""),
-        S::Pids => ("cgroup.pids", "", "/linux/resources/pids/limit", "--pids"),
+        S::Pids => (
+            "cgroup.pids",
+            "",
+            "/linux/resources/pids/limit",
+            "--pids-limit",
+        ),
         S::Hugepages => (
             "cgroup.hugepages",
             "",

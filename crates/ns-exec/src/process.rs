@@ -96,6 +96,16 @@ impl Process {
         self.resources.release()
     }
 
+    /// Whether the container's group has met its memory limit, which may be why its command was killed; false where there
+    /// is no group, or the kernel does not count.
+    ///
+    /// # Order
+    /// Before [`release`](Self::release).
+    #[must_use]
+    pub fn has_met_memory_limit(&self) -> bool {
+        self.resources.has_met_memory_limit()
+    }
+
     /// Sends a signal to this very process, never to another that got its number.
     ///
     /// A process that is the first of its pid namespace takes only signals that it handles, and SIGKILL and SIGSTOP.

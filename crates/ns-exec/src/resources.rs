@@ -5,7 +5,8 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use ns_cgroups::{Cgroup, CgroupSpec, Existing, Layout};
-use ns_config::{Config, NamespaceKind};
+use ns_config::cgroup::Limit;
+use ns_config::{Config, NamespaceKind, Setting, Source};
 use ns_network::{Made, NetnsFd, NetworkPlan};
 
 use crate::error::{Error, Kind, Result, Stage};
@@ -19,6 +20,8 @@ pub(crate) struct ResourcePlan {
     cgroup: Option<(Layout, CgroupSpec)>,
     network: Option<NetworkPlan>,
     has_own_pids: bool,
+    has_memory_limit: bool,
+    source: Source,
 }
 
 /// Directories by controller, and those that are made.
@@ -38,10 +41,9 @@ impl ResourcePlan {
         let cgroup = match &config.cgroup {
             None => None,
             Some(cgroup) => {
-                let spec = CgroupSpec::new(cgroup)
-                    .map_err(|error| from_cgroups(Stage::Configuration, &error))?;
-                let layout =
-                    Layout::detect().map_err(|error| from_cgroups(Stage::Configuration, &error))?;
+                let refused = |error| of_setting(config.source, Stage::Configuration, &error);
+                let spec = CgroupSpec::new(cgroup).map_err(refused)?;
+                let layout = Layout::detect().map_err(refused)?;
                 // A start that was killed leaves an empty group, which is not in anybody's way.
                 Some((layout, spec.with_existing(Existing::TakeOverEmpty)))
             }
@@ -50,6 +52,11 @@ impl ResourcePlan {
             cgroup,
             network: plan_network(config)?,
             has_own_pids: config.namespaces.creates(NamespaceKind::Pid),
+            has_memory_limit: config
+                .cgroup
+                .as_ref()
+                .is_some_and(|cgroup| matches!(cgroup.memory.limit_bytes, Some(Limit::Value(_)))),
+            source: config.source,
         })
     }
 
@@ -66,7 +73,7 @@ impl ResourcePlan {
             .map(|(layout, spec)| spec.planned_paths(layout));
         let planned = planned
             .transpose()
-            .map_err(|error| from_cgroups(Stage::Caller, &error))?;
+            .map_err(|error| of_setting(self.source, Stage::Caller, &error))?;
         Ok(planned.unwrap_or_default())
     }
 
@@ -78,11 +85,23 @@ impl ResourcePlan {
             .map(|(layout, spec)| Cgroup::create(layout, spec));
         let cgroup = cgroup
             .transpose()
-            .map_err(|error| from_cgroups(Stage::Caller, &error))?;
+            .map_err(|error| of_setting(self.source, Stage::Caller, &error))?;
         Ok(Resources {
             cgroup,
             ..Resources::default()
         })
+    }
+
+    /// Says which setting ended a start that found no memory.
+    pub(crate) fn blame(&self, error: Error, resources: &Resources) -> Error {
+        let is_silent = error.kind() == Kind::Gone || error.errno() == Some(libc::ENOMEM);
+        let is_unexplained = is_silent && error.config_pointer().is_none();
+        if !is_unexplained || !self.has_memory_limit || !resources.has_met_memory_limit() {
+            return error;
+        }
+        error
+            .with_pointer(self.source.pointer(Setting::Memory))
+            .with_hint("a memory limit below what a start takes ends a start like this")
     }
 
     /// Makes the container's interfaces in its network namespace.
@@ -99,6 +118,14 @@ impl ResourcePlan {
 impl Resources {
     pub(crate) fn cgroup(&self) -> Option<&Cgroup> {
         self.cgroup.as_ref()
+    }
+
+    /// Whether the group has met its memory limit. A process that cannot be given memory while it is executed is killed
+    /// without being counted as such.
+    pub(crate) fn has_met_memory_limit(&self) -> bool {
+        let stats = self.cgroup.as_ref().and_then(|group| group.stats().ok());
+        let counters = stats.and_then(|stats| stats.memory_counters);
+        counters.is_some_and(|counters| counters.oom_kill > 0 || counters.max > 0)
     }
 
     /// Names of interfaces that were made on the host.
@@ -175,6 +202,30 @@ fn plan_network(config: &Config) -> Result<Option<NetworkPlan>> {
     plan.check_host()
         .map_err(|error| from_network(Stage::Configuration, &error))?;
     Ok(Some(plan))
+}
+
+/// As [`from_cgroups`], with the name that the configuration's format has for the setting.
+fn of_setting(source: Source, stage: Stage, error: &ns_cgroups::Error) -> Error {
+    let setting = match error.setting().unwrap_or_default() {
+        "name" => Setting::CgroupName,
+        "parent" => Setting::CgroupParent,
+        "devices" => Setting::CgroupDevices,
+        "freezer" => Setting::CgroupFreezer,
+        "memory.limit_bytes" => Setting::Memory,
+        "memory.reservation_bytes" => Setting::MemoryReservation,
+        "memory.total_bytes" => Setting::MemorySwap,
+        "cpu.shares" => Setting::CpuShares,
+        "cpu.quota_us" => Setting::CpuQuota,
+        "cpu.period_us" => Setting::CpuPeriod,
+        "cpu.cpus" => Setting::CpusetCpus,
+        "cpu.mems" => Setting::CpusetMems,
+        "io.weight" => Setting::IoWeight,
+        "pids" => Setting::Pids,
+        "" if source != Source::Flags => Setting::Cgroup,
+        // Settings that only some formats have are called as they are in all.
+        _ => return from_cgroups(stage, error),
+    };
+    from_cgroups(stage, error).with_pointer(source.pointer(setting))
 }
 
 pub(crate) fn from_cgroups(stage: Stage, error: &ns_cgroups::Error) -> Error {

@@ -159,7 +159,10 @@ impl Prepared {
                 op_times,
                 resources,
             }),
-            Err(error) => Err(resources.release_after(error)),
+            Err(error) => {
+                let error = self.resources.blame(error, &resources);
+                Err(resources.release_after(error))
+            }
         }
     }
 

@@ -12,6 +12,7 @@ use crate::report::Failure;
 
 /// A configuration larger than this is refused.
 const CONFIG_LIMIT_BYTES: u64 = 16 << 20;
+const SIGKILL: i32 = 9;
 
 pub(crate) fn read_config(path: &Path) -> Result<Config, Failure> {
     let text = read_text(path)?;
@@ -57,8 +58,9 @@ fn run_nameless(config: &Config, command: Vec<OsString>) -> Result<u8, Failure> 
     let relay = Relay::new()?;
     let process = prepared.start()?;
     let status = stand_by(&relay, &process);
+    let end = told(status, &process);
     process.release()?;
-    Ok(exit_code(status?))
+    end
 }
 
 /// The container is removed when its command has ended.
@@ -81,12 +83,28 @@ pub(crate) fn stand_by_and_delete(relay: &Relay, container: &Container<'_>) -> R
         .process()
         .ok_or_else(|| Failure::new("the container has no process".to_owned()))?;
     let status = stand_by(relay, process);
+    let end = told(status, process);
     match container.delete() {
         // Somebody else was quicker.
         Err(error) if error.kind() == ns_exec::Kind::NotFound => {}
         removed => removed?,
     }
-    Ok(exit_code(status?))
+    end
+}
+
+/// The command's exit code; with a word about one that a memory limit has ended, which cannot say so itself.
+fn told(status: ns_exec::Result<ExitStatus>, process: &Process) -> Result<u8, Failure> {
+    let status = status?;
+    let code = exit_code(status);
+    match status == ExitStatus::Signaled(SIGKILL) && process.has_met_memory_limit() {
+        true => {
+            let message =
+                "the command was killed, and its group has met its memory limit".to_owned();
+            Err(Failure::of_command(message, code)
+                .with_hint("\"memory\" of \"cgroups\", or --memory, may be too low for it"))
+        }
+        false => Ok(code),
+    }
 }
 
 fn detach(

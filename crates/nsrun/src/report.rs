@@ -35,6 +35,14 @@ impl Failure {
         self
     }
 
+    /// As [`new`](Self::new), of a command that has ended with this code.
+    pub(crate) fn of_command(message: String, code: u8) -> Self {
+        Failure {
+            code,
+            ..Self::new(message)
+        }
+    }
+
     /// Every problem of a configuration file: the first as the error, each in one line.
     pub(crate) fn of_configuration(path: &Path, error: &ns_config::Error) -> Self {
         let mut problems = error.problems();
