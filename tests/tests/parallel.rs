@@ -35,14 +35,11 @@ fn silent(start: Start<'_>) -> Start<'_> {
 fn live(index: usize, dir: &StateDir, all: &Barrier) {
     let (id, config) = (format!("box{index}"), in_group(index));
     let start = silent(Start::new(&config, ["sleep", "1000"]));
-    let container =
-        Container::run(start, &id, dir).unwrap_or_else(|error| panic!("{id}: {error:?}"));
+    let container = Container::run(start, &id, dir).expect(&id);
     all.wait();
     let inside = "test $(cat /proc/1/comm) = sleep && grep -q lo: /proc/net/dev && exit 7";
     let start = silent(Start::new(&config, ["sh", "-c", inside]));
-    let joined = container
-        .exec(start)
-        .unwrap_or_else(|error| panic!("{id}: {error:?}"));
+    let joined = container.exec(start).expect(&id);
     assert_eq!(joined.wait().expect("it ends").code(), 7, "{id}");
     all.wait();
     assert_eq!(
@@ -50,9 +47,7 @@ fn live(index: usize, dir: &StateDir, all: &Barrier) {
         Status::Running,
         "{id}"
     );
-    container
-        .kill_and_delete()
-        .unwrap_or_else(|error| panic!("{id}: {error:?}"));
+    container.kill_and_delete().expect(&id);
 }
 
 fn open(test: &Test) -> StateDir {
