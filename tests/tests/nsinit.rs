@@ -503,6 +503,7 @@ fn mknod_makes_a_node_in_the_container_alone() {
         mknod(&["/tmp/ns-tests-null", "c", "1", "5"]).assert_error(125, &["make the node"]);
         mknod(&["/nowhere/x", "c", "1", "3"])
             .assert_error(125, &["find the directory", "/nowhere"]);
+        mknod(&["/proc/self/root/tmp/x", "c", "1", "3"]).assert_error(125, &["magic link"]);
         mknod(&["/proc/self/fd/x", "c", "1", "3"]).assert_error(125, &["make the node"]);
         for (words, expected) in [
             (&["/tmp/x", "c", "1"][..], "two numbers"),
