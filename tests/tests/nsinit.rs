@@ -18,6 +18,7 @@ variants![
     exit_code_is_the_commands_own,
     state_file_is_written_only_when_told_to,
     state_file_replaces_what_lies_there_and_opens_nothing,
+    state_file_is_there_before_the_command_runs,
     h04_state_file_rewritten_by_somebody_changes_nothing,
     h04_configuration_that_the_container_can_write_is_refused,
     functions_are_listed_and_others_refused,
@@ -266,6 +267,23 @@ fn state_file_replaces_what_lies_there_and_opens_nothing(test: &Test) {
         .exec("echo ran")
         .assert_error(125, &["state.json", "data_path"]);
     assert_eq!(nsinit.names_in_data(), ["container.json", "state.json"]);
+}
+
+fn state_file_is_there_before_the_command_runs(test: &Test) {
+    let Some(nsinit) = Nsinit::new(test) else {
+        return;
+    };
+    let mut config = nsinit.config();
+    let bind = json!({"type": "bind", "source": nsinit.data, "destination": "/tmp"});
+    config["mount_config"] = json!({"mounts": [bind]});
+    nsinit.configure(&config);
+    let seen = nsinit.run(&["exec", "--", "cat", "/tmp/state.json"]);
+    let state = State::from_json(seen.text().as_bytes()).expect("whole");
+    assert!(state.init_pid > 1, "{seen:?}");
+    // Also of a command that then cannot be executed nothing stays.
+    let refused = nsinit.run(&["exec", "--", "nowhere"]);
+    refused.assert_error(127, &["nowhere"]);
+    assert_eq!(nsinit.names_in_data(), ["container.json"]);
 }
 
 /// H2, H4: what lies in the data path is for others to read, and never read back.

@@ -183,28 +183,47 @@ fn start(dir: &StateDir, id: &str, command: Vec<OsString>) -> Result<u8, Failure
     let place = data_path();
     let config = launch::read_config(&place.join(CONFIG))?;
     check_unreachable(&place, &config)?;
-    // ORDER: before the start: what does not work is told before anything runs.
-    let mut state_file = match named_data_path() {
-        Some(directory) => Some(StateFile::make(&directory)?),
-        None => None,
-    };
     let start = launch::with_window_size(Start::new(&config, command), &config)?;
     // ORDER: before the start, so that no signal is lost in between.
     let relay = Relay::new()?;
-    let container = Container::run(start, id, dir)?;
-    let written = state_file
-        .as_mut()
-        .map(|file| file.write(container.state()));
-    // The command runs: to kill it for a file that is for others to read would be worse.
-    tell(written.and_then(Result::err));
-    let code = launch::stand_by_and_delete(&relay, &container);
-    tell(state_file.and_then(|file| file.remove().err()));
-    code
+    let Some(directory) = named_data_path() else {
+        let container = Container::run(start, id, dir)?;
+        return launch::stand_by_and_delete(&relay, &container);
+    };
+    // ORDER: before the start: a place that cannot be written is told before anything runs.
+    let mut state_file = StateFile::make(&directory)?;
+    let code = run_with_state_file(start, id, dir, &mut state_file)
+        .and_then(|container| launch::stand_by_and_delete(&relay, &container));
+    match (code, state_file.remove()) {
+        (Ok(code), Ok(())) => Ok(code),
+        // The command has run, and how it ended is what was asked for.
+        (Ok(code), Err(failure)) => {
+            failure.tell();
+            Ok(code)
+        }
+        (Err(failure), Ok(())) => Err(failure),
+        (Err(failure), Err(also)) => Err(failure.with_also(also)),
+    }
 }
 
-fn tell(failure: Option<Failure>) {
-    if let Some(failure) = failure {
-        failure.tell();
+/// ORDER: the file is there before the command runs, which the old tool's was not, and a file that cannot be written
+/// ends what has not begun.
+fn run_with_state_file<'a>(
+    start: Start<'_>,
+    id: &str,
+    dir: &'a StateDir,
+    state_file: &mut StateFile,
+) -> Result<Container<'a>, Failure> {
+    let container = Container::create(start, id, dir)?;
+    let begun = state_file
+        .write(container.state())
+        .and_then(|()| container.start().map_err(Failure::from));
+    match begun {
+        Ok(()) => Ok(container),
+        Err(failure) => Err(match container.kill_and_delete() {
+            Ok(()) => failure,
+            Err(also) => failure.with_also(also.into()),
+        }),
     }
 }
 
