@@ -19,6 +19,7 @@ variants![
     state_file_is_written_only_when_told_to,
     state_file_replaces_what_lies_there_and_opens_nothing,
     state_file_is_there_before_the_command_runs,
+    state_file_is_written_through_no_link_whoever_races,
     h04_state_file_rewritten_by_somebody_changes_nothing,
     h04_configuration_that_the_container_can_write_is_refused,
     functions_are_listed_and_others_refused,
@@ -284,6 +285,41 @@ fn state_file_is_there_before_the_command_runs(test: &Test) {
     let refused = nsinit.run(&["exec", "--", "nowhere"]);
     refused.assert_error(127, &["nowhere"]);
     assert_eq!(nsinit.names_in_data(), ["container.json"]);
+}
+
+/// Whoever can write into the directory replaces whatever is made there, as fast as possible.
+fn state_file_is_written_through_no_link_whoever_races(test: &Test) {
+    let Some(nsinit) = Nsinit::new(test) else {
+        return;
+    };
+    let victim = test.write("victim", "left alone");
+    test.give_away(&victim);
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    let attack = || {
+        let mut n_won = 0;
+        while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+            for name in nsinit.names_in_data() {
+                let place = nsinit.data.join(&name);
+                // The configuration would be refused, and so would a directory.
+                if name != "container.json" && fs::remove_file(&place).is_ok() {
+                    n_won += u32::from(symlink(&victim, &place).is_ok());
+                }
+            }
+        }
+        n_won
+    };
+    let n_won = std::thread::scope(|scope| {
+        let attacker = scope.spawn(attack);
+        for _ in 0..20 {
+            let output = nsinit.exec("exit 5");
+            // A race that was lost before the start ends it; later ones are told.
+            assert!([5, 125].contains(&output.code), "{output:?}");
+        }
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        attacker.join().expect("no panic")
+    });
+    assert!(n_won > 0, "there was an attack");
+    assert_eq!(fs::read_to_string(&victim).expect("read"), "left alone");
 }
 
 /// H2, H4: what lies in the data path is for others to read, and never read back.
