@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
@@ -294,29 +295,34 @@ fn state_file_is_written_through_no_link_whoever_races(test: &Test) {
     };
     let victim = test.write("victim", "left alone");
     test.give_away(&victim);
-    let is_over = std::sync::atomic::AtomicBool::new(false);
-    let attack = || {
+    let is_over = AtomicBool::new(false);
+    let while_going_on = |attack: &dyn Fn() -> u32| {
         let mut n_won = 0;
-        while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
-            for name in nsinit.names_in_data() {
-                let place = nsinit.data.join(&name);
-                // The configuration would be refused, and so would a directory.
-                if name != "container.json" && fs::remove_file(&place).is_ok() {
-                    n_won += u32::from(symlink(&victim, &place).is_ok());
-                }
-            }
+        while !is_over.load(Ordering::Relaxed) {
+            n_won += attack();
         }
         n_won
     };
+    let plant = |place: &Path| u32::from(symlink(&victim, place).is_ok());
+    let replace_all = || {
+        // The configuration would be refused.
+        let names = nsinit.names_in_data().into_iter();
+        let places = names.filter(|name| name != "container.json");
+        let places = places.map(|name| nsinit.data.join(name));
+        let gone = places.filter(|place| fs::remove_file(place).is_ok());
+        gone.map(|place| plant(&place)).sum()
+    };
     let n_won = std::thread::scope(|scope| {
-        let attacker = scope.spawn(attack);
-        for _ in 0..20 {
+        // One waits for the moment in which the name is free.
+        let one = scope.spawn(|| while_going_on(&|| plant(&nsinit.state_file())));
+        let other = scope.spawn(|| while_going_on(&replace_all));
+        for _ in 0..10 {
             let output = nsinit.exec("exit 5");
             // A race that was lost before the start ends it; later ones are told.
             assert!([5, 125].contains(&output.code), "{output:?}");
         }
-        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
-        attacker.join().expect("no panic")
+        is_over.store(true, Ordering::Relaxed);
+        one.join().expect("no panic") + other.join().expect("no panic")
     });
     assert!(n_won > 0, "there was an attack");
     assert_eq!(fs::read_to_string(&victim).expect("read"), "left alone");
