@@ -94,6 +94,16 @@ fn converted_sample_is_the_same_container_to_other_engines() {
     assert_eq!(test.run_config(&back, LOOK).text(), ours);
 }
 
+#[test]
+fn config_json_is_refused_by_a_start_with_the_way_out() {
+    let test = needs!();
+    let text = r#"{"ociVersion": "1.0.2", "root": {"path": "rootfs"}}"#;
+    let path = test.write("config.json", text);
+    let path = path.to_str().expect("UTF-8");
+    let output = test.nsrun(["run", "--config", path, "--", "true"]).run();
+    output.assert_error(125, &["config.json of OCI", "--to seed"]);
+}
+
 /// The output; or why the engine can start nothing on this host.
 fn run(test: &Test, engine: &str, bundle: &Path) -> Result<String, String> {
     let state = tempfile::tempdir_in(test.path()).expect("a directory");

@@ -382,6 +382,13 @@ fn h04_configuration_that_the_container_can_write_is_refused(test: &Test) {
         "what nobody inside can write may lie there"
     );
 
+    let file = nsinit.data.join("container.json");
+    fs::remove_file(&file).expect("unlink");
+    let _path = ns_tests::write_json(&inside, &nsinit.config());
+    symlink(inside.join("container.json"), &file).expect("symlink");
+    nsinit.exec("echo ran").assert_error(125, &["can write"]);
+    fs::remove_file(&file).expect("unlink");
+
     let mut config = nsinit.config();
     let bind = |writable: bool| json!({"mounts": [{"type": "bind", "source": nsinit.data, "destination": "/tmp", "writable": writable}]});
     config["mount_config"] = bind(true);

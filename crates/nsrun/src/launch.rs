@@ -16,6 +16,12 @@ const SIGKILL: i32 = 9;
 
 pub(crate) fn read_config(path: &Path) -> Result<Config, Failure> {
     let text = read_text(path)?;
+    if ns_config::Source::of_document(&text) == ns_config::Source::Oci {
+        let message = format!("read the configuration {path:?}: it is a config.json of OCI");
+        return Err(Failure::new(message).with_hint(
+            "nsrun config --to seed --without-args --config FILE prints it as container.json",
+        ));
+    }
     Config::from_seed(&text).map_err(|error| Failure::of_configuration(path, &error))
 }
 

@@ -242,8 +242,11 @@ fn check_unreachable(place: &Path, config: &Config) -> Result<(), Failure> {
     if !config.namespaces.creates(NamespaceKind::Mount) {
         return Ok(());
     }
-    let place = std::fs::canonicalize(place)
-        .map_err(|error| Failure::new(format!("open the data path {place:?}: {error}")))?;
+    let resolve = |path: &Path| {
+        std::fs::canonicalize(path).map_err(|error| Failure::new(format!("find {path:?}: {error}")))
+    };
+    // Whoever can write to the directory can put another file there.
+    let places = [resolve(place)?, resolve(&place.join(CONFIG))?];
     let root = match &config.rootfs {
         Rootfs::Directory(path) if path.is_empty() => Some("."),
         Rootfs::Directory(path) => Some(path.as_str()),
@@ -261,7 +264,8 @@ fn check_unreachable(place: &Path, config: &Config) -> Result<(), Failure> {
         let Ok(reachable) = std::fs::canonicalize(reachable) else {
             continue;
         };
-        if reachable.parent().is_some() && place.starts_with(&reachable) {
+        let is_inside = places.iter().any(|place| place.starts_with(&reachable));
+        if reachable.parent().is_some() && is_inside {
             let message = format!(
                 "check the data path: {:?} lies in {reachable:?}, which the container can write to",
                 place.join(CONFIG)
