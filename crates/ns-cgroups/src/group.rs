@@ -202,7 +202,8 @@ impl Cgroup {
         self.members.iter().filter(legacy).map(open).collect()
     }
 
-    /// Moves a process, with all of its threads, into the group in every hierarchy.
+    /// Moves a process, with all of its threads, into the group in every hierarchy; see also
+    /// [`join_or_stay`](Cgroup::join_or_stay).
     ///
     /// # Shape
     /// `pid` counts in the pid namespace of the caller; 0 is the caller itself. It must be a process
@@ -300,7 +301,7 @@ impl Member {
             .any(|own| own == controller.legacy_name())
     }
 
-    fn join(&self, pid: i32) -> Result<()> {
+    pub(crate) fn join(&self, pid: i32) -> Result<()> {
         let Err(errno) = self.dir.write("cgroup.procs", &pid.to_string()) else {
             return Ok(());
         };

@@ -41,6 +41,7 @@ mod group;
 
 mod create;
 mod explain;
+mod join;
 mod open;
 
 mod limits;

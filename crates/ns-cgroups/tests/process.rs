@@ -1,5 +1,6 @@
 //! Freezing, signals and killing.
 #![allow(
+    clippy::panic,
     clippy::print_stdout,
     clippy::unwrap_used,
     reason = "helpers of tests end the test where it went wrong"
@@ -9,9 +10,9 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use ns_cgroups::Kind;
+use ns_cgroups::{Cgroup, CgroupSpec, Controller, Kind, Layout};
 
-use support::{Process, SOON, config, layouts, make};
+use support::{Guard, Process, SOON, config, is_lack_of_host, layouts, make};
 
 #[test]
 fn frozen_group_stands_still_until_it_is_thawed() {
@@ -139,4 +140,58 @@ fn thaw_below_a_frozen_group_ends_at_the_deadline_and_says_why() {
         assert!(error.hint().unwrap().contains("above"), "{error:?}");
         outer.0.thaw(SOON).unwrap();
     }
+}
+
+#[test]
+fn process_that_one_hierarchy_refuses_stays_in_all_of_them() {
+    const TEST: &str = "process_that_one_hierarchy_refuses_stays_in_all_of_them";
+    let layout = Layout::detect().unwrap();
+    if layout.legacy("cpu").is_none() || layout.legacy("blkio").is_none() {
+        println!("SKIP {TEST}: no hierarchy that could refuse a real-time process");
+        return;
+    }
+    let mut config = config();
+    config.cpu.shares = Some(512);
+    // The hierarchy of blkio is joined before that of cpu.
+    let spec = CgroupSpec::new(&config).unwrap();
+    let spec = spec.with_accounting(&[Controller::Io]);
+    let group = match Cgroup::create(&layout, &spec) {
+        Ok(group) => Guard(group),
+        Err(error) if is_lack_of_host(&error) => {
+            println!("SKIP {TEST}: {error}");
+            return;
+        }
+        Err(error) => panic!("{error:?}"),
+    };
+    let process = Process::sleeping();
+    let groups = |process: &Process| {
+        std::fs::read_to_string(format!("/proc/{}/cgroup", process.pid())).unwrap()
+    };
+    let before = groups(&process);
+    let chrt = std::process::Command::new("chrt")
+        .args(["-f", "-p", "1", &process.pid().to_string()])
+        .status();
+    if !chrt.is_ok_and(|status| status.success()) {
+        println!("SKIP {TEST}: no real-time processes for this user (chrt)");
+        return;
+    }
+    match group.0.join_or_stay(process.pid()) {
+        Ok(()) => println!("SKIP {TEST}: this kernel takes real-time processes everywhere"),
+        Err(error) => {
+            assert!(error.also().is_empty(), "{error}");
+            assert_eq!(groups(&process), before, "{error}");
+            // Without the way back it is in a part of them.
+            group.0.join(process.pid()).unwrap_err();
+            assert_ne!(
+                groups(&process),
+                before,
+                "the hierarchies are as the test needs them"
+            );
+        }
+    }
+    let gone = Process::sleeping();
+    let pid = gone.pid();
+    drop(gone);
+    let error = group.0.join_or_stay(pid).unwrap_err();
+    assert_eq!(error.kind(), Kind::NotFound, "{error}");
 }
