@@ -21,20 +21,60 @@ use crate::plan::Plan;
 /// | `InvalidValue` | | the plan holds an op that needs a caller (`Fork`, `AwaitGo`, `Park`, `SendDescriptor`, `ReceiveDescriptor`, `Execute`, `Finish`) |
 /// | by errno | of the call | an op failed; earlier ops stay applied |
 pub fn apply(plan: &Plan) -> Result<()> {
-    if let Some(index) = plan.ops.iter().position(needs_caller) {
-        return Err(Error::new(
-            Kind::InvalidValue,
-            "apply the plan in this process",
-            format!("op {index} ({}) needs a caller", plan.steps[index].what),
-        ));
+    refuse(plan, |op| {
+        needs_caller(op) || matches!(op, Op::Execute { .. })
+    })?;
+    run(plan, &mut [])
+}
+
+/// Runs every op of a plan that ends with the command, which takes the place of this process: it returns on failure
+/// only.
+///
+/// For a program that has made its own namespaces, or a process for the purpose, and wants to become what
+/// [`init`](crate::init) or [`finalize_setns`](crate::finalize_setns) has planned. [`launch`](crate::launch) makes a
+/// process for it, which never is one of the caller's program.
+///
+/// # Privileges
+/// Those of the ops.
+///
+/// # Errors
+/// What [`apply`] says of the whole process holds here too.
+///
+/// | kind | errno | when |
+/// |---|---|---|
+/// | `InvalidValue` | | the plan holds an op that needs a caller (`Fork`, `AwaitGo`, `Park`, `SendDescriptor`, `ReceiveDescriptor`, `Finish`), or has no command |
+/// | by errno | of the call | an op failed; earlier ops stay applied |
+#[must_use = "it returns on failure only"]
+pub fn replace_process(plan: &Plan) -> Error {
+    if let Err(error) = refuse(plan, needs_caller) {
+        return error;
     }
+    let mut pointers = vec![0; plan.n_pointers];
+    match run(plan, &mut pointers) {
+        Err(error) => error,
+        Ok(()) => Error::new(Kind::InvalidValue, STEP, "the plan has no command"),
+    }
+}
+
+fn refuse(plan: &Plan, is_refused: impl Fn(&Op) -> bool) -> Result<()> {
+    match plan.ops.iter().position(is_refused) {
+        None => Ok(()),
+        Some(index) => Err(Error::new(
+            Kind::InvalidValue,
+            STEP,
+            format!("op {index} ({}) needs a caller", plan.steps[index].what),
+        )),
+    }
+}
+
+fn run(plan: &Plan, pointers: &mut [usize]) -> Result<()> {
     let inherited = plan.initial_slots();
     let mut slots = inherited.clone();
     let outcome = Machine {
         ops: &plan.ops,
         blob: &plan.blob,
         slots: &mut slots,
-        pointers: &mut [],
+        pointers,
         stamps: &mut [],
         socket: -1,
     }
@@ -55,10 +95,11 @@ fn needs_caller(op: &Op) -> bool {
             | Op::Park { .. }
             | Op::SendDescriptor { .. }
             | Op::ReceiveDescriptor { .. }
-            | Op::Execute { .. }
             | Op::Finish
     )
 }
+
+const STEP: &str = "apply the plan in this process";
 
 /// The permitted and effective capabilities of this thread, bit N being capability N (`capget(2)`).
 ///

@@ -2,7 +2,7 @@
 //!
 //! A caller turns what it wants into a [`Plan`]: a flat list of [`Op`]s, each one system call or one
 //! small fixed sequence of them. The plan is then run by the interpreter, either in this process
-//! ([`apply`]) or, with the feature `stub`, in a new process inside new namespaces ([`launch`]), where
+//! ([`apply`], [`replace_process`]) or, with the feature `stub`, in a new process inside new namespaces ([`launch`]), where
 //! a static program of a few kilobytes walks it and finally executes the command.
 //!
 //! This crate has never heard of JSON, of a root file system layout, of control groups or of netlink.
@@ -32,7 +32,7 @@ mod sys;
 #[cfg(feature = "stub")]
 mod window;
 
-pub use apply::{apply, own_capabilities};
+pub use apply::{apply, own_capabilities, replace_process};
 #[cfg(feature = "stub")]
 pub use channel::release;
 pub use error::{Error, Kind, Result, errno_text};

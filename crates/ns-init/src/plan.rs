@@ -16,10 +16,7 @@ pub struct Plan {
     pub(crate) steps: Vec<Step>,
     pub(crate) blob: Vec<u8>,
     pub(crate) slots: Vec<SlotInfo>,
-    #[cfg_attr(
-        not(feature = "stub"),
-        expect(dead_code, reason = "room for `execve`, which only the stub makes")
-    )]
+    /// Room for `execve`.
     pub(crate) n_pointers: usize,
 }
 

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
-use ns_init::{Create, Kind, Missing, Op, Opening, PlanBuilder, apply};
+use ns_init::{Create, Kind, Missing, Op, Opening, PlanBuilder, apply, replace_process};
 use tempfile::TempDir;
 
 /// A root with a canary beside it.
@@ -290,4 +290,50 @@ fn nothing_is_mounted_below_procfs() {
         apply(&plan.finish()).expect_err("it is procfs").kind(),
         Kind::Hostile
     );
+}
+
+#[test]
+fn process_is_replaced_by_a_planned_command_only() {
+    let tree = Tree::new();
+    let mut plan = PlanBuilder::new();
+    plan.push("go on elsewhere", Op::Fork);
+    let error = replace_process(&plan.finish());
+    assert_eq!(error.kind(), Kind::InvalidValue, "{error}");
+
+    let mut plan = PlanBuilder::new();
+    let root = fs::File::open(tree.root()).expect("root");
+    let root = plan.inherit(OwnedFd::from(root), "root").expect("room");
+    let name = plan.text("made").expect("no NUL");
+    plan.push(
+        "make",
+        Op::MakeDirectory {
+            parent: root,
+            name,
+            mode: 0o755,
+        },
+    );
+    let error = replace_process(&plan.finish());
+    assert_eq!(error.kind(), Kind::InvalidValue, "{error}");
+    assert!(error.to_string().contains("no command"), "{error}");
+    assert!(tree.root().join("made").exists(), "the ops were run");
+}
+
+#[test]
+fn command_that_is_missing_does_not_replace_the_process() {
+    let mut plan = PlanBuilder::new();
+    let arguments = plan.strings(["no-such-command"]).expect("no NUL");
+    let environment = plan.strings(["A=b"]).expect("no NUL");
+    let search = plan.text("/nowhere:/usr/bin").expect("no NUL");
+    plan.push(
+        "execute the command",
+        Op::Execute {
+            arguments,
+            environment,
+            search,
+        },
+    );
+    let plan = plan.finish();
+    assert_eq!(replace_process(&plan).kind(), Kind::NotFound);
+    let error = apply(&plan).expect_err("it would not return");
+    assert_eq!(error.kind(), Kind::InvalidValue, "{error}");
 }

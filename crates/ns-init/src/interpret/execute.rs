@@ -43,10 +43,12 @@ impl Machine<'_> {
             Some(command) if !command.is_empty() => command,
             _ => return Err(sys::ENOENT).at(Call::Execve),
         };
-        match self.send(RECORD_READY, 0, None) {
-            // Whoever has let a parked process go on wanted it to run, and may be gone by now.
-            Err(fault) if !self.is_parked() => return Err(fault),
-            _ => {}
+        // Whoever has let a parked process go on wanted it to run, and may be gone by now.
+        if self.socket >= 0
+            && let Err(fault) = self.send(RECORD_READY, 0, None)
+            && !self.is_parked()
+        {
+            return Err(fault);
         }
         let vectors = (arguments_at.as_ptr(), environment_at.as_ptr());
         if command.to_bytes().contains(&b'/') {
