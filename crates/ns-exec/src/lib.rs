@@ -36,6 +36,7 @@ mod functions;
 mod identity;
 mod ids;
 mod join;
+mod own_process;
 mod parked;
 mod process;
 mod relay;
@@ -55,6 +56,7 @@ pub use error::{Error, Kind, Result, Stage};
 pub use exec::{CreateCommand, default_create_command, exec};
 pub use exec_in::{Target, exec_in};
 pub use identity::ProcessIdentity;
+pub use own_process::{enter_cgroups, initialize_networking, setup_cgroups};
 pub use process::{ExitStatus, Process};
 pub use relay::Relay;
 pub use sandbox::Sandbox;
@@ -63,12 +65,16 @@ pub use start::{Start, Stream};
 pub use state_dir::StateDir;
 pub use terminal::{HostTerminal, WindowSize};
 
+/// A control group, see [`setup_cgroups`] and [`Container::cgroup`].
+pub use ns_cgroups::Cgroup;
 /// Reports of a lack of memory, see [`Container::memory_events`].
 pub use ns_cgroups::{MemoryEvent, MemoryEvents};
 /// `get_namespace_flags` of the seed: the `CLONE_NEW*` bits of the namespaces that are made.
 pub use ns_config::namespace_flags as get_namespace_flags;
 /// One interface, see [`Container::interfaces`].
 pub use ns_network::Interface;
+/// Interfaces that were made, see [`initialize_networking`].
+pub use ns_network::Made;
 
 /// Holds the README to what compiles.
 #[cfg(doctest)]

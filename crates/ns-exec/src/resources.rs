@@ -38,18 +38,8 @@ pub(crate) struct Resources {
 
 impl ResourcePlan {
     pub(crate) fn new(config: &Config) -> Result<Self> {
-        let cgroup = match &config.cgroup {
-            None => None,
-            Some(cgroup) => {
-                let refused = |error| of_setting(config.source, Stage::Configuration, &error);
-                let spec = CgroupSpec::new(cgroup).map_err(refused)?;
-                let layout = Layout::detect().map_err(refused)?;
-                // A start that was killed leaves an empty group, which is not in anybody's way.
-                Some((layout, spec.with_existing(Existing::TakeOverEmpty)))
-            }
-        };
         Ok(ResourcePlan {
-            cgroup,
+            cgroup: plan_cgroup(config)?,
             network: plan_network(config)?,
             has_own_pids: config.namespaces.creates(NamespaceKind::Pid),
             has_memory_limit: config
@@ -185,6 +175,18 @@ impl Resources {
         let gone = cgroup.kill(TEARDOWN).and_then(|()| cgroup.remove(TEARDOWN));
         gone.map_err(|error| from_cgroups(Stage::Caller, &error))
     }
+}
+
+/// The configured group, and where groups are here; `None` when the configuration has none.
+pub(crate) fn plan_cgroup(config: &Config) -> Result<Option<(Layout, CgroupSpec)>> {
+    let Some(cgroup) = &config.cgroup else {
+        return Ok(None);
+    };
+    let refused = |error| of_setting(config.source, Stage::Configuration, &error);
+    let spec = CgroupSpec::new(cgroup).map_err(refused)?;
+    let layout = Layout::detect().map_err(refused)?;
+    // A start that was killed leaves an empty group, which is not in anybody's way.
+    Ok(Some((layout, spec.with_existing(Existing::TakeOverEmpty))))
 }
 
 fn plan_network(config: &Config) -> Result<Option<NetworkPlan>> {
