@@ -333,6 +333,87 @@ mod tests {
         }
     }
 
+    fn passwd(text: &str) -> Vec<(String, u32, u32, String)> {
+        let lines = passwd_lines(text.as_bytes());
+        let fields = |line: PasswdLine| {
+            let name = String::from_utf8_lossy(&line.name).into_owned();
+            (name, line.uid, line.gid, line.home)
+        };
+        lines.map(fields).collect()
+    }
+
+    fn group(text: &str) -> Vec<(String, u32, String)> {
+        let lines = group_lines(text.as_bytes());
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        lines
+            .map(|line| (text(line.name), line.gid, text(line.members)))
+            .collect()
+    }
+
+    /// Its third entries were of the garbage line, with id 0.
+    #[test]
+    fn files_of_the_original_test_have_their_entries() {
+        let lines = "root:x:0:0:root:/root:/bin/bash\nadm:x:3:4:adm:/var/adm:/bin/false\n\
+            this is just some garbage data\n";
+        let entry = |name: &str, uid, gid, home: &str| (name.to_owned(), uid, gid, home.to_owned());
+        assert_eq!(
+            passwd(lines),
+            [entry("root", 0, 0, "/root"), entry("adm", 3, 4, "/var/adm")]
+        );
+        let lines = "root:x:0:root\nadm:x:4:root,adm,daemon\nthis is just some garbage data\n";
+        let entry = |name: &str, gid, members: &str| (name.to_owned(), gid, members.to_owned());
+        assert_eq!(
+            group(lines),
+            [entry("root", 0, "root"), entry("adm", 4, "root,adm,daemon")]
+        );
+        assert_eq!(groups_of(lines.as_bytes(), b"root"), [0, 4]);
+        assert_eq!(groups_of(lines.as_bytes(), b"daemon"), [4]);
+        assert_eq!(groups_of(lines.as_bytes(), b"aemon"), [0; 0]);
+    }
+
+    #[test]
+    fn lines_of_any_number_of_fields_are_read_or_left_out() {
+        for (line, expected) in [
+            ("", None),
+            ("a", None),
+            ("a:x", None),
+            ("a:x:1", None),
+            ("a:x:1:2", Some(("a", 1, 2, ""))),
+            ("a:x:1:2:comment", Some(("a", 1, 2, ""))),
+            ("a:x:1:2:comment:/home", Some(("a", 1, 2, "/home"))),
+            ("a::1:2::/home:sh:more:", Some(("a", 1, 2, "/home"))),
+            (" a:x:1:2::/home ", Some(("a", 1, 2, "/home"))),
+            ("a:x:one:2", None),
+            ("a:x:1:two", None),
+            (":x:1:2", None),
+        ] {
+            let expected: Vec<_> = expected.into_iter().collect();
+            let read = passwd(line);
+            let read: Vec<_> = read
+                .iter()
+                .map(|(name, uid, gid, home)| (name.as_str(), *uid, *gid, home.as_str()))
+                .collect();
+            assert_eq!(read, expected, "{line:?}");
+        }
+        for (line, expected) in [
+            ("", None),
+            ("a", None),
+            ("a:x", None),
+            ("a:x:1", Some(("a", 1, ""))),
+            ("a:x:1:b,c", Some(("a", 1, "b,c"))),
+            ("a:x:1:b,c:more", Some(("a", 1, "b,c"))),
+            ("a:x:one:b", None),
+        ] {
+            let expected: Vec<_> = expected.into_iter().collect();
+            let read = group(line);
+            let read: Vec<_> = read
+                .iter()
+                .map(|(name, gid, members)| (name.as_str(), *gid, members.as_str()))
+                .collect();
+            assert_eq!(read, expected, "{line:?}");
+        }
+    }
+
     #[test]
     fn user_spec_without_files_needs_numbers() {
         for (text, uid, gid) in [("", 0, 0), ("1337", 1337, 0), ("1337:42", 1337, 42)] {
