@@ -69,3 +69,8 @@ macro_rules! variants {
         )*
     };
 }
+
+/// Holds the page of the seed to what compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/seed.md")]
+struct SeedPage;

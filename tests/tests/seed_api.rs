@@ -214,6 +214,29 @@ fn exec_runs_from_start_to_end_and_leaves_nothing() {
     );
 }
 
+/// The seed tied every command to the thread that started it, whoever had asked for that.
+#[test]
+fn thread_that_started_a_command_may_end() {
+    let test = needs!(root, busybox);
+    let config = template(&test);
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let (start, output) = captured(&config, &["sh", "-c", "read go; echo went on"]);
+    let start = start.stdin(Stream::Descriptor(reader.into()));
+    let started = || start.prepare().and_then(Prepared::start).expect("it runs");
+    let process = std::thread::scope(|scope| scope.spawn(started).join()).expect("a thread");
+    drop(writer);
+    assert_eq!(text_of(output), "went on\n");
+    assert_eq!(process.wait().expect("it ends").code(), 0);
+
+    // Asked for, it is the thread's end that counts, as the documents say.
+    let mut config = config;
+    config.process.parent_death_signal = libc::SIGKILL;
+    let (start, _output) = captured(&config, &["sleep", "1000"]);
+    let started = || start.prepare().and_then(Prepared::start).expect("it runs");
+    let process = std::thread::scope(|scope| scope.spawn(started).join()).expect("a thread");
+    assert_eq!(process.wait().expect("it ends").code(), 128 + libc::SIGKILL);
+}
+
 #[test]
 fn exec_in_runs_in_all_namespaces_of_a_running_container() {
     let test = needs!(root, busybox);
@@ -230,6 +253,19 @@ fn exec_in_runs_in_all_namespaces_of_a_running_container() {
     let process = exec_in(&target, None, start).expect("it joins");
     assert_eq!(process.wait().expect("it ends").code(), 9);
     assert_eq!(text_of(output), "integration\n1\n1024\n");
+
+    // `TestPassExtraFiles`, for a join.
+    let (extra, writer) = std::io::pipe().expect("a pipe");
+    let start = Start::new(
+        &config,
+        ["sh", "-c", "echo through >&5; ls /proc/self/fd >&5"],
+    );
+    let start = start.stdin(Stream::Null).descriptor(writer.into(), 5);
+    let process = exec_in(&target, None, start.expect("a free number")).expect("it joins");
+    assert_eq!(process.wait().expect("it ends").code(), 0);
+    let said = text_of(extra);
+    // The last is the directory that ls reads.
+    assert_eq!(said, "through\n0\n1\n2\n3\n5\n");
 
     container.signal(libc::SIGKILL).expect("it lives");
     container.wait().expect("it ends");
