@@ -489,7 +489,7 @@ fn value_that_is_not_accepted_is_refused_at_its_place() {
 fn device_rules_keep_their_meaning() {
     let rules = |list: &str| {
         let config = read(&linux(&format!(r#""resources": {{"devices": {list}}}"#))).config;
-        let rules = config.cgroup.unwrap().devices;
+        let rules = config.cgroup.and_then(|cgroup| cgroup.devices);
         rules.map(|rules| {
             rules
                 .iter()
