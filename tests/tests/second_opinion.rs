@@ -1,7 +1,6 @@
 //! What ns-cgroups has set, as another library reads it, and the other way round.
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::time::Duration;
@@ -15,7 +14,7 @@ use cgroups_rs::{CgroupPid, MaxValue};
 use ns_cgroups::{Cgroup, CgroupSpec, Controller, Layout, LayoutKind};
 use ns_config::CgroupConfig;
 use ns_config::cgroup::Limit;
-use ns_tests::{Test, needs};
+use ns_tests::{Test, has_controller, needs};
 
 const SOON: Duration = Duration::from_secs(10);
 const MEMORY: u64 = 64 << 20;
@@ -36,7 +35,7 @@ impl Both {
         let layout = Layout::detect().expect("a layout");
         let offers: Vec<&str> = ["memory", "cpu", "pids", "cpuset"]
             .into_iter()
-            .filter(|name| is_offered(&layout, name))
+            .filter(|name| has_controller(name))
             .collect();
         let spec = CgroupSpec::new(&config(&offers)).expect("a name");
         let spec = spec.with_accounting(&[Controller::Freezer]);
@@ -68,15 +67,6 @@ impl Drop for Both {
             removed.expect("it is removed");
         }
     }
-}
-
-fn is_offered(layout: &Layout, name: &str) -> bool {
-    let on_v2 = |unified: &ns_cgroups::Hierarchy| {
-        let path = format!("{}/cgroup.controllers", unified.mount_point());
-        let all = fs::read_to_string(path).unwrap_or_default();
-        all.split_whitespace().any(|own| own == name)
-    };
-    layout.legacy(name).is_some() || layout.unified().is_some_and(on_v2)
 }
 
 fn config(offers: &[&str]) -> CgroupConfig {

@@ -20,7 +20,7 @@ use ns_init::{
     Groups, Init, Inside, Launch, Plan, PlanBuilder, finalize_namespace, finalize_setns,
     load_container_environment, restore_parent_death_signal, setup_user,
 };
-use ns_tests::{Test, needs};
+use ns_tests::{Test, has_controller, needs};
 
 /// Set in a process that a test has made of its own program, to change it.
 const MARK: &str = "NS_TESTS_OWN_PROCESS";
@@ -166,7 +166,7 @@ fn exec_runs_from_start_to_end_and_leaves_nothing() {
     let mut config = template(&test);
     config.cgroup = Some(CgroupConfig {
         name: format!("ns-tests-exec-{}", std::process::id()),
-        pids: Some(Limit::Value(64)),
+        pids: has_controller("pids").then_some(Limit::Value(64)),
         ..CgroupConfig::default()
     });
     let n_started = AtomicUsize::new(0);
