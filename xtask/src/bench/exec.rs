@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-use nix::unistd::{Uid, geteuid};
+use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 use serde_json::{Value, json};
 use tempfile::{Builder, TempDir};
 
@@ -67,13 +67,15 @@ pub(super) fn run(options: &Options, workspace: &Workspace) -> Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
-/// A directory for states on the file system that they are on in earnest.
+/// A directory for states, in memory as `/run` is on most machines: on a disk the figures are those of its `fsync`.
 pub(super) fn states() -> Result<TempDir> {
-    let parent = if geteuid() == Uid::from_raw(0) {
-        "/run"
-    } else {
-        "/tmp"
-    };
+    let is_in_memory =
+        |place: &&str| statfs(*place).is_ok_and(|found| found.filesystem_type() == TMPFS_MAGIC);
+    let found = ["/run", "/dev/shm"].into_iter().find(is_in_memory);
+    let parent = found.unwrap_or("/run");
+    if found.is_none() {
+        println!("states are on a disk: starts and deletes wait for it");
+    }
     Builder::new()
         .prefix("ns-bench-")
         .permissions(Permissions::from_mode(0o700))
