@@ -63,7 +63,10 @@ fn answer_lines(mut answer: impl FnMut(&str) -> Outcome<u128>) -> Outcome<()> {
 
 fn read_config(file: &Path) -> Outcome<Config> {
     let mut config = Config::from_seed(&std::fs::read(file)?)?;
-    if let (Some(cgroup), Ok(limit)) = (&mut config.cgroup, std::env::var("NS_BENCH_PIDS")) {
+    // A layout without controllers has no limits at all.
+    if let (Some(cgroup), Ok(limit)) = (&mut config.cgroup, std::env::var("NS_BENCH_PIDS"))
+        && cgroup.memory.limit_bytes.is_some()
+    {
         cgroup.pids = Some(Limit::Value(limit.parse()?));
     }
     Ok(config)
