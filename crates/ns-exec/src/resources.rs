@@ -223,7 +223,10 @@ fn of_setting(source: Source, stage: Stage, error: &ns_cgroups::Error) -> Error 
         "cpu.mems" => Setting::CpusetMems,
         "io.weight" => Setting::IoWeight,
         "pids" => Setting::Pids,
-        "" if source != Source::Flags => Setting::Cgroup,
+        // None, or a controller that is missing.
+        "" | "memory" | "cpu" | "cpuset" | "io" | "hugetlb" if source != Source::Flags => {
+            Setting::Cgroup
+        }
         // Settings that only some formats have are called as they are in all.
         _ => return from_cgroups(stage, error),
     };
