@@ -351,3 +351,22 @@ fn a_thousand_starts_from_sixteen_threads_leak_no_descriptor() {
     });
     assert_eq!(count(), before);
 }
+
+/// The process that goes on may fail before its maker has said which one it is; both are reaped all the same.
+#[test]
+fn failure_right_after_a_fork_leaves_no_zombie() {
+    let mut plan = PlanBuilder::new();
+    plan.push("go on as another process", Op::Fork);
+    let path = plan.text("/no/such/directory").expect("no NUL");
+    plan.push("enter nowhere", Op::ChangeDirectory { path });
+    push_execute(&mut plan, &["true"]);
+    let plan = plan.finish();
+    for _ in 0..300 {
+        let mut started = launch(&plan, &Launch::default()).expect("clone");
+        started
+            .wait_ready(&plan)
+            .expect_err("there is no such place");
+        let children = std::fs::read_to_string("/proc/thread-self/children").expect("procfs");
+        assert_eq!(children, "", "a process is left");
+    }
+}
