@@ -356,6 +356,19 @@ mod tests {
         );
     }
 
+    /// An engine binds the host's `/sys`, then its control groups at the same place.
+    #[test]
+    fn mounts_below_a_cover_hide_nothing_upon_it() {
+        let mounts = "20 1 0:1 / /sys rw - sysfs s rw\n\
+                      30 20 0:2 / /sys/fs/cgroup rw - tmpfs t rw\n\
+                      31 30 0:3 / /sys/fs/cgroup/cpu rw - cgroup c rw,cpu\n\
+                      40 30 0:2 / /sys/fs/cgroup rw - tmpfs t rw\n\
+                      41 40 0:3 / /sys/fs/cgroup/cpu rw - cgroup c rw,cpu\n";
+        assert_eq!(layout(mounts, "1:cpu:/\n").kind(), LayoutKind::Legacy);
+        let covered = format!("{mounts}50 41 0:4 / /sys/fs/cgroup/cpu rw - tmpfs t rw\n");
+        assert_eq!(layout(&covered, "1:cpu:/\n").kind(), LayoutKind::None);
+    }
+
     #[test]
     fn the_mount_that_shows_the_own_group_writably_is_taken() {
         let mounts = "30 20 0:3 / /ro ro - cgroup2 none rw\n\

@@ -1,6 +1,6 @@
 //! The cgroup mounts in `/proc/self/mountinfo` that a path still reaches.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use crate::error::{Error, Kind, Result};
 
@@ -31,20 +31,23 @@ impl Mount {
     }
 }
 
-/// A mount is hidden when another one, that it does not sit upon, covers its path. Cost grows with
-/// the number of mounts: only prefixes of the mount points of cgroup mounts are compared.
+/// A mount is hidden when the walk to it leaves the chain of mounts that it sits upon: another mount sits on one of the
+/// chain, or on itself, and comes first on the path. Mounts that are hidden themselves sit elsewhere and hide nothing.
 pub(crate) fn visible_cgroup_mounts(mountinfo: &str) -> Result<Vec<Mount>> {
     let lines: Vec<Line> = mountinfo.lines().map(Line::parse).collect::<Result<_>>()?;
-    let parents: HashMap<&str, &str> = lines.iter().map(|line| (line.id, line.parent)).collect();
+    let by_id: HashMap<&str, &Line> = lines.iter().map(|line| (line.id, line)).collect();
     let is_cgroup = |line: &&Line| matches!(line.fstype, "cgroup" | "cgroup2");
     let visible = lines.iter().filter(is_cgroup).filter(|line| {
-        let below: HashSet<&str> = ancestors(line.id, &parents);
-        let covers = |other: &Line| {
-            other.id != line.id
-                && !below.contains(other.id)
-                && covers(&other.mount_point, &line.mount_point)
+        let chain = chain(line, &by_id);
+        let comes_first = |other: &Line| match chain.get(other.parent) {
+            _ if other.id == line.id || chain.contains_key(other.id) => false,
+            None => false,
+            Some(None) => covers(&other.mount_point, &line.mount_point),
+            Some(Some(next)) => {
+                covers(&other.mount_point, &line.mount_point) && covers(&other.mount_point, next)
+            }
         };
-        !lines.iter().any(covers)
+        !lines.iter().any(comes_first)
     });
     Ok(visible.map(Line::to_mount).collect())
 }
@@ -87,16 +90,23 @@ impl<'a> Line<'a> {
     }
 }
 
-fn ancestors<'a>(id: &'a str, parents: &HashMap<&'a str, &'a str>) -> HashSet<&'a str> {
-    let mut seen = HashSet::new();
-    let mut at = id;
-    while let Some(parent) = parents.get(at) {
-        if !seen.insert(*parent) {
-            break;
+/// The mount itself and all below it by id, each with the mount point where the walk leaves it for the next one.
+fn chain<'a>(
+    mount: &'a Line<'a>,
+    by_id: &HashMap<&'a str, &'a Line<'a>>,
+) -> HashMap<&'a str, Option<&'a str>> {
+    let mut chain = HashMap::from([(mount.id, None)]);
+    let mut at = mount;
+    loop {
+        if chain.contains_key(at.parent) {
+            return chain;
         }
-        at = parent;
+        chain.insert(at.parent, Some(at.mount_point.as_str()));
+        match by_id.get(at.parent) {
+            Some(parent) => at = parent,
+            None => return chain,
+        }
     }
-    seen
 }
 
 fn covers(upper: &str, path: &str) -> bool {
