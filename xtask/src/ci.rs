@@ -8,12 +8,15 @@ use std::process::{Command, ExitCode, Stdio};
 use clap::Args;
 use nix::unistd::Uid;
 
+use crate::engine::Engine;
 use crate::failure::{Failure, Result, While};
+use crate::inside::Job;
 use crate::program::{self, Programs};
 use crate::runner::{Rights, Runner};
 use crate::tally::{Outcome, Tally};
+use crate::view::{self, View};
 use crate::workspace::{Workspace, cargo, succeed};
-use crate::{debian, libtest, must_run, tidy};
+use crate::{debian, itest, libtest, must_run, tidy, vm};
 
 /// Options of `ci`.
 #[derive(Debug, Args)]
@@ -28,8 +31,7 @@ pub(crate) struct Ci {
 
 /// Owns nothing on any machine and has no account, so nothing works by accident.
 const PLAIN_USER: u32 = 61_234;
-/// Pure packages: another user cannot change what their tests see.
-const PURE: [&str; 2] = ["ns-config", "xtask"];
+const NO_ROOT: &str = "we are not root, and sudo asks for a password";
 
 impl Ci {
     /// Runs every check to the end, whatever failed before.
@@ -58,7 +60,7 @@ impl Ci {
         });
         dependencies(&mut tally);
         doctests(&mut tally);
-        tests(workspace, &mut tally);
+        self.tests(workspace, &mut tally);
         let n_forgotten = tally.forget_skips_for_rights();
         println!("\n{n_forgotten} tests need the rights of one user and ran with them alone");
         tally.print();
@@ -68,6 +70,55 @@ impl Ci {
             ExitCode::FAILURE
         })
     }
+}
+
+impl Ci {
+    fn tests(&self, workspace: &Workspace, tally: &mut Tally) {
+        println!("\n== tests");
+        let programs = match program::build(workspace) {
+            Ok(programs) => programs,
+            Err(failure) => return add_failure("tests", &failure, tally),
+        };
+        if let Err(failure) = as_root(workspace, &programs, tally) {
+            add_failure("tests as root", &failure, tally);
+        }
+        if let Err(failure) = as_plain_user(workspace, &programs, tally) {
+            add_failure("tests as a plain user", &failure, tally);
+        }
+        for view in [View::V1, View::V2] {
+            println!("\n== tests in the view {view}");
+            if let Err(failure) = in_view(&programs, view, tally) {
+                add_failure(&format!("view {view}"), &failure, tally);
+            }
+        }
+        println!("\n== tests in a privileged container of our own");
+        if let Err(failure) = in_own_container(workspace, &programs, tally) {
+            add_failure("nsrun", &failure, tally);
+        }
+        println!("\n== tests in a virtual machine");
+        if let Err(failure) = self.in_virtual_machine(workspace, programs, tally) {
+            let failure = Failure::new(format!("infrastructure: {failure}"));
+            add_failure("virtual machine", &failure, tally);
+        }
+    }
+
+    fn in_virtual_machine(
+        &self,
+        workspace: &Workspace,
+        programs: Programs,
+        tally: &mut Tally,
+    ) -> Result<()> {
+        if !self.no_install {
+            debian::install(&debian::FOR_GUESTS)?;
+        }
+        let job = Job::all_of(programs.about_groups());
+        vm::run(workspace, &job, vm::Choice::default(), tally)
+    }
+}
+
+fn add_failure(name: &str, failure: &Failure, tally: &mut Tally) {
+    println!("FAIL {name}: {failure}");
+    tally.add(name, Outcome::Failed(failure.to_string()));
 }
 
 fn dependencies(tally: &mut Tally) {
@@ -133,35 +184,12 @@ fn run_doctests(tally: &mut Tally) -> Result<()> {
     Err(Failure::new("see above"))
 }
 
-fn tests(workspace: &Workspace, tally: &mut Tally) {
-    println!("\n== tests");
-    let programs = match program::build(workspace) {
-        Ok(programs) => programs,
-        Err(failure) => {
-            println!("FAIL tests: {failure}");
-            return tally.add("tests", Outcome::Failed(failure.to_string()));
-        }
-    };
-    if let Err(failure) = as_root(workspace, &programs, tally) {
-        println!("FAIL tests as root: {failure}");
-        tally.add("tests as root", Outcome::Failed(failure.to_string()));
-    }
-    if let Err(failure) = as_plain_user(workspace, &programs, tally) {
-        println!("FAIL tests as a plain user: {failure}");
-        tally.add(
-            "tests as a plain user",
-            Outcome::Failed(failure.to_string()),
-        );
-    }
-}
-
 fn as_root(workspace: &Workspace, programs: &Programs, tally: &mut Tally) -> Result<()> {
     let rights = match (Uid::effective().is_root(), can_sudo()) {
         (true, _) => Rights::Own,
         (false, true) => Rights::Sudo,
         (false, false) => {
-            let reason = "we are not root, and sudo asks for a password";
-            tally.add("tests as root", Outcome::Skipped(reason.into()));
+            tally.add("tests as root", Outcome::Skipped(NO_ROOT.into()));
             return Ok(());
         }
     };
@@ -179,10 +207,8 @@ fn as_root(workspace: &Workspace, programs: &Programs, tally: &mut Tally) -> Res
 /// The copies are in a directory that everybody can read: the checkout may be out of reach.
 fn as_plain_user(workspace: &Workspace, programs: &Programs, tally: &mut Tally) -> Result<()> {
     let directory = tempfile::tempdir().while_doing("temporary directory")?;
-    let mut programs = programs.copy_to(directory.path())?;
-    programs
-        .tests
-        .retain(|test| !PURE.contains(&test.package.as_str()));
+    let programs = programs.clone().without_pure();
+    let programs = programs.copy_to(directory.path())?;
     let home = directory.path().join("home");
     std::fs::create_dir(&home).while_doing("home")?;
     set_mode(directory.path(), 0o755)?;
@@ -205,6 +231,34 @@ fn as_plain_user(workspace: &Workspace, programs: &Programs, tally: &mut Tally) 
     warn_about_reach(workspace, rights);
     runner.run(&programs, tally)?;
     must_run::check("user", tally)
+}
+
+fn in_view(programs: &Programs, view: View, tally: &mut Tally) -> Result<()> {
+    let reason = match view::is_another(view) {
+        Ok(true) if Uid::effective().is_root() || can_sudo() => {
+            let job = Job::all_of(programs.clone().about_groups());
+            return itest::in_view(job, view, tally);
+        }
+        Ok(true) => NO_ROOT.to_owned(),
+        Ok(false) => {
+            println!("it is the machine's own, in which they have run");
+            return Ok(());
+        }
+        Err(failure) => failure.to_string(),
+    };
+    println!("SKIP view {view}: {reason}");
+    tally.add(format!("view {view}"), Outcome::Skipped(reason));
+    Ok(())
+}
+
+fn in_own_container(workspace: &Workspace, programs: &Programs, tally: &mut Tally) -> Result<()> {
+    if !Uid::effective().is_root() {
+        let reason = "needs root: the files of the container have to be root's";
+        tally.add("nsrun", Outcome::Skipped(reason.into()));
+        return Ok(());
+    }
+    let job = Job::all_of(programs.clone().without_pure());
+    Engine::Nsrun.run(workspace, &job, tally)
 }
 
 fn warn_about_reach(workspace: &Workspace, rights: Rights) {

@@ -48,6 +48,28 @@ pub(crate) const FOR_TESTS: [Need; 6] = [
     need("procps", "/bin/ps", "looking at processes from inside"),
 ];
 
+/// What virtual machines are made with.
+pub(crate) const FOR_GUESTS: [Need; 6] = [
+    need(
+        "qemu-system-x86",
+        "/usr/bin/qemu-system-x86_64",
+        "the machine that a guest runs on",
+    ),
+    need("e2fsprogs", "/sbin/mke2fs", "the disk of a guest"),
+    need("xz-utils", "/usr/bin/xz", "unpacking a kernel"),
+    need("zstd", "/usr/bin/zstd", "unpacking a newer kernel"),
+    need(
+        "busybox-static",
+        "/bin/busybox",
+        "the first programs of a guest",
+    ),
+    need(
+        "debian-archive-keyring",
+        "/usr/share/keyrings/debian-archive-keyring.gpg",
+        "trust in a downloaded kernel",
+    ),
+];
+
 /// What the bench compares with.
 pub(crate) const PEERS: [Need; 3] = [
     need("bubblewrap", "/usr/bin/bwrap", "the bench compares with it"),

@@ -10,7 +10,9 @@
 mod bench;
 mod ci;
 mod debian;
+mod engine;
 mod failure;
+mod inside;
 mod itest;
 mod libtest;
 mod must_run;
@@ -18,14 +20,16 @@ mod program;
 mod runner;
 mod tally;
 mod tidy;
+mod tree;
 mod view;
+mod vm;
 mod workspace;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{bench::Bench, ci::Ci, itest::Itest, workspace::Workspace};
+use crate::{bench::Bench, ci::Ci, inside::Inside, itest::Itest, workspace::Workspace};
 
 /// The commands of this workspace.
 #[derive(Debug, Parser)]
@@ -43,19 +47,27 @@ enum Verb {
     Tidy,
     /// The tests, in a private mount namespace with the given layout of control groups.
     Itest(Itest),
+    /// Runs the tests of a job and reports each; what `itest` and `ci` start elsewhere.
+    #[command(hide = true)]
+    Inside(Inside),
     /// Measures, always against a floor program in the same run.
     Bench(Bench),
 }
 
+fn run(verb: Verb) -> failure::Result<ExitCode> {
+    match verb {
+        // There is no cargo where it runs.
+        Verb::Inside(inside) => inside.run(),
+        Verb::Ci(ci) => ci.run(&Workspace::load()?),
+        Verb::Tidy => tidy::run(&Workspace::load()?),
+        Verb::Itest(itest) => itest.run(&Workspace::load()?),
+        Verb::Bench(bench) => bench.run(&Workspace::load()?),
+    }
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let outcome = Workspace::load().and_then(|workspace| match arguments.verb {
-        Verb::Ci(ci) => ci.run(&workspace),
-        Verb::Tidy => tidy::run(&workspace),
-        Verb::Itest(itest) => itest.run(&workspace),
-        Verb::Bench(bench) => bench.run(&workspace),
-    });
-    match outcome {
+    match run(arguments.verb) {
         Ok(code) => code,
         Err(failure) => {
             eprintln!("xtask: {failure}");

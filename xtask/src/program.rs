@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::failure::{Failure, Result, While};
 use crate::workspace::{Member, Workspace, cargo};
 
 /// A compiled test program.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct TestProgram {
     /// Name of its package.
     pub(crate) package: String,
@@ -22,7 +23,7 @@ pub(crate) struct TestProgram {
 }
 
 /// Everything that the tests of a workspace consist of.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Programs {
     /// All test programs.
     pub(crate) tests: Vec<TestProgram>,
@@ -69,7 +70,46 @@ pub(crate) fn build_release(package: &str, features: &[&str], program: &str) -> 
         .ok_or_else(|| Failure::new(format!("cargo built no {program}")))
 }
 
+/// Pure packages: neither another user nor another place can change what their tests see.
+const PURE: [&str; 2] = ["ns-config", "xtask"];
+
+/// Beginnings of the names of programs for which the layout and the controllers of control groups make a difference.
+const ABOUT_GROUPS: [&str; 7] = [
+    "ns-cgroups::",
+    "ns-exec::",
+    "ns-tests::container",
+    "ns-tests::nsinit",
+    "ns-tests::seed",
+    "ns-tests::start_",
+    "ns-tests::verbs",
+];
+
+/// Those of them that are about faults at every call, about words and about the caller: the first and the last take long.
+const NOT_ABOUT_GROUPS: [&str; 3] = [
+    "ns-tests::container_fault",
+    "ns-tests::start_explain",
+    "ns-tests::start_library",
+];
+
 impl Programs {
+    /// Without the packages whose tests are the same everywhere.
+    pub(crate) fn without_pure(mut self) -> Programs {
+        self.tests
+            .retain(|test| !PURE.contains(&test.package.as_str()));
+        self
+    }
+
+    /// Only those whose tests are about control groups, or start containers with them.
+    pub(crate) fn about_groups(mut self) -> Programs {
+        let is_about_groups = |test: &TestProgram| {
+            let mut beginnings = ABOUT_GROUPS.iter();
+            beginnings.any(|beginning| test.name.starts_with(beginning))
+                && !NOT_ABOUT_GROUPS.contains(&test.name.as_str())
+        };
+        self.tests.retain(is_about_groups);
+        self
+    }
+
     /// Copies all programs into a directory, laid out as cargo does (`nsrun`, `deps/TEST`).
     pub(crate) fn copy_to(&self, directory: &Path) -> Result<Programs> {
         let deps = directory.join("deps");
@@ -177,6 +217,34 @@ mod tests {
         assert_eq!(name("test").as_deref(), Some("ns-a::x"));
         assert_eq!(name("bin").as_deref(), Some("ns-a::bin/x"));
         assert!(test_program(&workspace(), &message("lib", "elsewhere")).is_none());
+    }
+
+    #[test]
+    fn programs_are_chosen_by_package_and_by_subject() {
+        let names = [
+            "ns-config::seed",
+            "ns-cgroups",
+            "ns-cgroups::group",
+            "ns-tests::start_flags",
+            "ns-tests::start_explain",
+            "ns-tests::cve",
+        ];
+        let program = |name: &&str| TestProgram {
+            package: name.split("::").next().unwrap_or_default().to_owned(),
+            name: (*name).to_owned(),
+            path: "/t/x".into(),
+            directory: "/w".into(),
+        };
+        let programs = Programs {
+            tests: names.iter().map(program).collect(),
+            nsrun: "/t/nsrun".into(),
+        };
+        let left = |programs: Programs| -> Vec<String> {
+            let tests = programs.tests.into_iter();
+            tests.map(|test| test.name).collect()
+        };
+        assert_eq!(left(programs.clone().without_pure()), names[1..]);
+        assert_eq!(left(programs.about_groups()), names[2..4]);
     }
 
     #[test]

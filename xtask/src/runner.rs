@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, Result, While};
 use crate::libtest;
@@ -60,16 +61,35 @@ struct Test<'a> {
     name: String,
 }
 
-#[derive(Debug)]
-struct Finished {
-    name: String,
-    outcome: Outcome,
+/// A test that has ended.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Finished {
+    /// `PACKAGE::PROGRAM TEST (LABEL)`.
+    pub(crate) name: String,
+    /// How it went.
+    pub(crate) outcome: Outcome,
     took: Duration,
 }
 
 impl Runner {
     /// Runs all tests of the programs and adds each to the tally by its name.
     pub(crate) fn run(&self, programs: &Programs, tally: &mut Tally) -> Result<()> {
+        let mut counts = Tally::default();
+        self.each(programs, |finished| {
+            finished.print();
+            counts.add("", finished.outcome.clone());
+            tally.add(finished.name, finished.outcome);
+        })?;
+        println!("{}: {counts}", self.label);
+        Ok(())
+    }
+
+    /// Runs all tests of the programs and hands over each as it ends.
+    pub(crate) fn each(
+        &self,
+        programs: &Programs,
+        mut hand_over: impl FnMut(Finished),
+    ) -> Result<()> {
         let queue = Mutex::new(self.list(programs)?);
         let n_workers = std::thread::available_parallelism().map_or(1, usize::from);
         let (sender, receiver) = mpsc::channel();
@@ -91,13 +111,7 @@ impl Runner {
                 });
             }
             drop(sender);
-            let mut counts = Tally::default();
-            for finished in receiver {
-                finished.print();
-                counts.add("", finished.outcome.clone());
-                tally.add(finished.name, finished.outcome);
-            }
-            println!("{}: {counts}", self.label);
+            receiver.iter().for_each(&mut hand_over);
         });
         Ok(())
     }
@@ -219,7 +233,8 @@ impl Test<'_> {
 }
 
 impl Finished {
-    fn print(&self) {
+    /// Says what went wrong or took long.
+    pub(crate) fn print(&self) {
         if let Outcome::Failed(why) = &self.outcome {
             println!("FAIL {}\n{why}", self.name);
         }

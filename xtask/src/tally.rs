@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::failure::Result;
 
 /// How one check or test went.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Outcome {
     /// It holds.
     Passed,
@@ -32,6 +34,12 @@ impl Tally {
     /// Adds tests that passed and whose names are not known.
     pub(crate) fn add_passed(&mut self, count: usize) {
         self.uncounted += count;
+    }
+
+    /// Adds all of another one.
+    pub(crate) fn append(&mut self, other: Tally) {
+        self.rows.extend(other.rows);
+        self.uncounted += other.uncounted;
     }
 
     /// Runs a step, says so, and adds it as one check.

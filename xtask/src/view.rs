@@ -1,15 +1,17 @@
 //! A private view of the machine's control groups: its own mount namespace, never the machine's.
 
+use std::fmt;
 use std::path::Path;
 
 use clap::ValueEnum;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
+use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, Result, While};
 
 /// A layout of `/sys/fs/cgroup`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub(crate) enum View {
     /// v1 hierarchies beside one of v2, as the machine must have it.
     Hybrid,
@@ -21,6 +23,21 @@ pub(crate) enum View {
 
 const BASE: &str = "/sys/fs/cgroup";
 const UNIFIED: &str = "/sys/fs/cgroup/unified";
+
+impl fmt::Display for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            View::Hybrid => "hybrid",
+            View::V1 => "v1",
+            View::V2 => "v2",
+        })
+    }
+}
+
+/// Whether tests would see anything else in the view than without; an error says why there is no such view here.
+pub(crate) fn is_another(view: View) -> Result<bool> {
+    Ok(view_steps(view, machine_view()?)? != Step::Keep)
+}
 
 /// Puts this process, with all that it starts, in a mount namespace with the layout.
 ///
@@ -48,7 +65,8 @@ enum Step {
     ReplaceAll,
 }
 
-fn machine_view() -> Result<View> {
+/// The layout of this machine.
+pub(crate) fn machine_view() -> Result<View> {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").while_doing("mountinfo")?;
     let has = |fstype: &str, below: &str| {
         mounts.lines().any(|line| {
