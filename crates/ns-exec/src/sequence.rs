@@ -179,40 +179,58 @@ impl Prepared {
             ns_init::launch(&self.plan, &how).map_err(|error| Error::from_start(&error))?;
         // ORDER: after the clone: whoever waits longest begins first.
         let begun = (self.namespaces.by_caller != 0).then(NewNetns::begin);
-        let mut begun = begun
+        let begun = begun
             .transpose()
             .map_err(|error| from_network(Stage::Caller, &error))?;
+        if let Err(error) = self.serve(&mut started, resources, begun, record) {
+            // What failed here may have failed because the child has ended, and the child knows why.
+            return Err(match started.early_end(&self.plan) {
+                Some(end) => Error::from_start(&end),
+                None => error,
+            });
+        }
+        match self.is_parked {
+            true => park(started, &self.plan, record),
+            false => into_running(started, &self.plan, self.has_terminal),
+        }
+    }
+
+    /// What the child waits for.
+    fn serve(
+        &self,
+        started: &mut Started,
+        resources: &mut Resources,
+        mut begun: Option<NewNetns>,
+        record: &mut Recorder<'_>,
+    ) -> Result<()> {
         if self.ids.is_awaited() {
             self.ids.write(started.pid())?;
-            go(&started)?;
+            go(started)?;
         }
         let mut netns = None;
         if self.waits.for_network {
-            netns = self.attach_network(resources, &started, begun.take())?;
+            netns = self.attach_network(resources, started, begun.take())?;
         }
         if self.waits.for_record {
             record(Progress::Waiting(started.pid(), resources))?;
         }
         if self.waits.is_any() {
-            go(&started)?;
+            go(started)?;
         }
         if self.waits.for_record && self.namespaces.forks {
             started
                 .wait_forked(&self.plan)
                 .map_err(|error| Error::from_start(&error))?;
             record(Progress::Waiting(started.pid(), resources))?;
-            go(&started)?;
+            go(started)?;
         }
         if !self.waits.for_network {
-            netns = self.attach_network(resources, &started, begun)?;
+            netns = self.attach_network(resources, started, begun)?;
         }
         if let Some(netns) = netns.filter(|_| self.namespaces.by_caller != 0) {
             unless_gone(started.send_descriptor(netns.as_fd()))?;
         }
-        match self.is_parked {
-            true => park(started, &self.plan, record),
-            false => into_running(started, &self.plan, self.has_terminal),
-        }
+        Ok(())
     }
 
     /// Makes the interfaces in the namespace that the caller has begun to make, or else in that of the process.

@@ -76,6 +76,7 @@ fn run(plan: &Plan, pointers: &mut [usize]) -> Result<()> {
         slots: &mut slots,
         pointers,
         stamps: &mut [],
+        forked: 0,
         socket: -1,
     }
     .run();

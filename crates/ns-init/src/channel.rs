@@ -24,7 +24,7 @@ pub(crate) struct Channel {
 /// A message of the child.
 pub(crate) enum Report {
     Ready,
-    Forked(i32),
+    Forked,
     Descriptor,
     Failed(Failure),
     Early(Failure),
@@ -47,7 +47,7 @@ impl Report {
         };
         match word(0) {
             RECORD_READY => Ok(Report::Ready),
-            RECORD_FORKED => Ok(Report::Forked(word(1).cast_signed())),
+            RECORD_FORKED => Ok(Report::Forked),
             RECORD_DESCRIPTOR => Ok(Report::Descriptor),
             RECORD_FAILED => Ok(Report::Failed(failure)),
             RECORD_EARLY => Ok(Report::Early(failure)),
@@ -80,7 +80,7 @@ pub fn release(connection: OwnedFd, plan: &Plan) -> Result<()> {
                 let op = u32::try_from(plan.ops.len().saturating_sub(1)).unwrap_or(u32::MAX);
                 return Err(plan.error(&Failure { op, ..failure }));
             }
-            Some(Report::Forked(_) | Report::Descriptor | Report::Early(_)) => {
+            Some(Report::Forked | Report::Descriptor | Report::Early(_)) => {
                 return Err(damaged());
             }
             None if is_confirmed => return Ok(()),
@@ -115,6 +115,11 @@ impl Channel {
 
     pub(crate) fn take_descriptors(&mut self) -> Vec<OwnedFd> {
         std::mem::take(&mut self.descriptors)
+    }
+
+    /// Whether [`next`](Self::next) does not wait.
+    pub(crate) fn is_readable(&self) -> bool {
+        sys::is_readable(self.socket.as_raw_fd()).is_ok_and(|readable| readable)
     }
 
     /// The next message; `None` when the child's end is closed.

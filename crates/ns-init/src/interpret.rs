@@ -33,6 +33,8 @@ pub(crate) struct Machine<'a> {
     pub(crate) pointers: &'a mut [usize],
     /// One stamp per op, or none.
     pub(crate) stamps: &'a mut [u64],
+    /// Where the pid of a forked process goes: shared with the caller. 0: nowhere.
+    pub(crate) forked: usize,
     /// The socket to the caller; -1 when the plan runs in the caller itself.
     pub(crate) socket: i32,
 }

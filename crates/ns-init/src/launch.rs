@@ -9,7 +9,7 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 
 use crate::channel::{Channel, Report};
 use crate::error::{Error, Kind, Result};
-use crate::op::{Failure, Header, MAGIC, Op};
+use crate::op::{EXIT_DAMAGED, Failure, Header, MAGIC, Op};
 use crate::plan::{Plan, copy_above};
 use crate::sys;
 use crate::window::Window;
@@ -67,7 +67,7 @@ pub struct Started {
     /// It has said that everything is set.
     is_confirmed: bool,
     plan_file: OwnedFd,
-    stamps_at: usize,
+    shared: Shared,
     kill_on_drop: bool,
     started_ns: u64,
     /// Paths of the groups that the child joins.
@@ -119,7 +119,7 @@ pub fn launch(plan: &Plan, how: &Launch<'_>) -> Result<Started> {
             crate::sealed::plan_file()?,
         ],
     )?;
-    let stamps_at = handed.write_plan(plan, how.trace)?;
+    let shared = handed.write_plan(plan, how.trace)?;
     let window = handed.window(how);
     let started_ns = sys::monotonic_ns();
     let (pid, pidfd) = clone_child(&window, how)?;
@@ -129,7 +129,7 @@ pub fn launch(plan: &Plan, how: &Launch<'_>) -> Result<Started> {
         channel: Channel::new(socket),
         is_confirmed: false,
         plan_file: handed.plan_file,
-        stamps_at,
+        shared,
         kill_on_drop: true,
         started_ns,
         tasks: how.tasks.iter().map(|(_, path)| path.clone()).collect(),
@@ -168,6 +168,28 @@ impl Started {
     /// | `Gone` | EPIPE | the child has ended; [`wait_ready`](Self::wait_ready) tells why |
     pub fn send_descriptor(&self, descriptor: BorrowedFd<'_>) -> Result<()> {
         self.channel.send_descriptor(descriptor)
+    }
+
+    /// Why the child has ended, when it has. Waits for nothing.
+    ///
+    /// For a caller whose own work on the child fails, which may be the reason or the result.
+    #[must_use]
+    pub fn early_end(&mut self, plan: &Plan) -> Option<Error> {
+        // One that is reaped has told already.
+        while self.kill_on_drop && self.channel.is_readable() {
+            match self.channel.next() {
+                Ok(Some(Report::Failed(failure))) => return Some(plan.error(&failure)),
+                Ok(Some(Report::Early(failure))) => {
+                    return Some(early_error(&failure, &self.tasks));
+                }
+                Ok(Some(Report::Ready | Report::Forked | Report::Descriptor)) => {}
+                Ok(None) => {
+                    return Some(self.follow().err().unwrap_or_else(|| self.died_silently()));
+                }
+                Err(error) => return Some(error),
+            }
+        }
+        None
     }
 
     /// Waits until the command is being executed, or waits for its start without the caller: the child has said that
@@ -211,12 +233,16 @@ impl Started {
     /// |---|---|---|
     /// | `Kernel` | of `pread` | the plan's memory could not be read |
     pub fn op_times_ns(&self, plan: &Plan) -> Result<Vec<u64>> {
-        if self.stamps_at == 0 {
+        if self.shared.stamps_at == 0 {
             return Ok(Vec::new());
         }
         let mut bytes = vec![0; plan.ops.len() * size_of::<u64>()];
-        sys::pread(self.plan_file.as_raw_fd(), &mut bytes, self.stamps_at)
-            .map_err(|errno| Error::from_errno("read the time stamps", "pread", errno.0))?;
+        sys::pread(
+            self.plan_file.as_raw_fd(),
+            &mut bytes,
+            self.shared.stamps_at,
+        )
+        .map_err(|errno| Error::from_errno("read the time stamps", "pread", errno.0))?;
         let stamp = |eight: &[u8]| eight.try_into().map_or(0, u64::from_ne_bytes);
         Ok(bytes
             .chunks_exact(size_of::<u64>())
@@ -241,20 +267,18 @@ impl Started {
 
     /// Follows the child until it has come as far as asked, or its end of the socket is closed.
     ///
-    /// ORDER: a failure is told once the socket is closed: the process that goes on may fail before the one that made it
-    /// has said who that is, and both have to be reaped.
+    /// ORDER: a failure is told once the socket is closed, when nothing of the child is left to say more.
     fn read_until(&mut self, milestone: Milestone, plan: &Plan) -> Result<()> {
         let mut failed = None;
         loop {
-            let reached = match self.channel.next()? {
+            let record = self.channel.next()?;
+            self.follow()?;
+            let reached = match record {
                 Some(Report::Ready) => {
                     self.is_confirmed = true;
                     Some(Milestone::Ready)
                 }
-                Some(Report::Forked(pid)) => {
-                    self.follow(pid)?;
-                    Some(Milestone::Forked)
-                }
+                Some(Report::Forked) => Some(Milestone::Forked),
                 Some(Report::Descriptor) => None,
                 Some(Report::Failed(failure)) => {
                     failed = Some(plan.error(&failure));
@@ -283,8 +307,23 @@ impl Started {
         outcome
     }
 
-    /// The plan goes on in another child of ours; the first one has done its part.
-    fn follow(&mut self, pid: i32) -> Result<()> {
+    /// The process in which the plan goes on, when the first one has forked.
+    fn forked(&self) -> Result<Option<i32>> {
+        if self.shared.forked_at == 0 {
+            return Ok(None);
+        }
+        let mut pid = [0; size_of::<i32>()];
+        sys::pread(self.plan_file.as_raw_fd(), &mut pid, self.shared.forked_at)
+            .map_err(|errno| Error::from_errno("follow the child", "pread", errno.0))?;
+        let pid = i32::from_ne_bytes(pid);
+        Ok((pid != 0 && pid != self.pid).then_some(pid))
+    }
+
+    /// The plan may go on in another child of ours; the first one has then done its part, whatever becomes of it.
+    fn follow(&mut self) -> Result<()> {
+        let Some(pid) = self.forked()? else {
+            return Ok(());
+        };
         let next = sys::pidfd_open(pid).and_then(sys::own).map_err(|errno| {
             Error::from_errno("follow the child", format!("pidfd_open({pid})"), errno.0)
         })?;
@@ -299,6 +338,9 @@ impl Started {
             Id::PIDFd(self.pidfd.as_fd()),
             WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT,
         ) {
+            Ok(WaitStatus::Exited(_, EXIT_DAMAGED)) => {
+                format!("it exited with code {EXIT_DAMAGED}: it could not read or map its plan")
+            }
             Ok(WaitStatus::Exited(_, code)) => format!("it exited with code {code}"),
             Ok(WaitStatus::Signaled(_, signal, _)) => format!("it was killed by {signal:?}"),
             Ok(other) => format!("{other:?}"),
@@ -318,6 +360,11 @@ impl Started {
         // A child that is dead already cannot be signalled, and that is well.
         let _dead = sys::pidfd_send_signal(self.pidfd.as_raw_fd(), SIGKILL);
         reap(self.pidfd.as_fd());
+        // ORDER: once the first process is dead it makes no second one any more.
+        if self.forked().is_ok_and(|second| second.is_some()) && self.follow().is_ok() {
+            let _dead = sys::pidfd_send_signal(self.pidfd.as_raw_fd(), SIGKILL);
+            reap(self.pidfd.as_fd());
+        }
         self.kill_on_drop = false;
     }
 }
@@ -340,6 +387,13 @@ enum Milestone {
     Ready,
     /// Everything is set, and its end of the socket is closed.
     Executed,
+}
+
+/// Where the plan's file holds what the child writes; 0 where it writes nothing.
+#[derive(Clone, Copy, Debug)]
+struct Shared {
+    stamps_at: usize,
+    forked_at: usize,
 }
 
 /// Descriptors as the child will find them: all above the numbers that the command gets.
@@ -419,7 +473,7 @@ impl Handed {
 
     /// Writes head, ops, slots and blob, and leaves room for pointers and stamps; gives the offset of the stamps,
     /// 0 without them.
-    fn write_plan(&self, plan: &Plan, trace: bool) -> Result<usize> {
+    fn write_plan(&self, plan: &Plan, trace: bool) -> Result<Shared> {
         let ops_offset = size_of::<Header>();
         let slots_offset = ops_offset + size_of_val(plan.ops.as_slice());
         let blob_offset = slots_offset + size_of_val(self.slots.as_slice());
@@ -430,7 +484,13 @@ impl Handed {
         } else {
             0
         };
-        let total = stamps_at + stamps_bytes;
+        let forks = plan.ops.contains(&Op::Fork);
+        let forked_at = stamps_at + stamps_bytes;
+        let total = forked_at + if forks { size_of::<u64>() } else { 0 };
+        let shared = Shared {
+            stamps_at: if trace { stamps_at } else { 0 },
+            forked_at: if forks { forked_at } else { 0 },
+        };
         let small = |value: usize| u32::try_from(value).map_err(|_| too_large());
         let header = Header {
             magic: MAGIC,
@@ -443,10 +503,10 @@ impl Handed {
             blob_offset: small(blob_offset)?,
             n_pointers: small(plan.n_pointers)?,
             pointers_offset: small(pointers_offset)?,
-            stamps_offset: if trace { small(stamps_at)? } else { 0 },
+            stamps_offset: small(shared.stamps_at)?,
             total_bytes: small(total)?,
             socket: self.socket.as_raw_fd(),
-            reserved: 0,
+            forked_offset: small(shared.forked_at)?,
         };
         let file = self.plan_file.as_raw_fd();
         let written = sys::write_plan(file, &header, &plan.ops, &self.slots, &plan.blob)
@@ -455,7 +515,7 @@ impl Handed {
         if written != blob_offset + plan.blob.len() {
             return Err(too_large());
         }
-        Ok(if trace { stamps_at } else { 0 })
+        Ok(shared)
     }
 }
 

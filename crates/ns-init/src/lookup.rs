@@ -79,15 +79,28 @@ fn create_last(root: i32, path: &[u8], new: New) -> Outcome<Option<i32>> {
         Err(sys::ENOENT) if above.len() <= SHORT_PATH_BYTES => {
             create_in_root(root, above, New::Directory(0o755))?
         }
-        Err(_) => return Ok(None),
+        Err(errno) => return to_walk(errno).at(Call::Openat2),
     };
-    let made = make_name(parent, &name, new).map(|()| {
+    let made = make_name(parent, &name, new).and_then(|()| {
         let flags = sys::O_PATH | sys::O_NOFOLLOW;
         let resolve = sys::RESOLVE_BENEATH | sys::RESOLVE_NO_SYMLINKS;
-        sys::openat2(parent, name.text().unwrap_or(c""), flags, 0, resolve)
+        sys::openat2(parent, name.text()?, flags, 0, resolve).at(Call::Openat2)
     });
     sys::close(parent);
-    Ok(made.ok().and_then(Result::ok))
+    match made {
+        Ok(made) => Ok(Some(made)),
+        Err(fault) => to_walk(Errno(fault.errno)).at(fault.call),
+    }
+}
+
+/// Names that are there already, missing ones and links are for the walk; nothing else is tried twice.
+fn to_walk(errno: Errno) -> sys::Result<Option<i32>> {
+    match errno {
+        sys::ENOENT | sys::ENOTDIR | sys::EEXIST | sys::ELOOP | sys::EXDEV | sys::EAGAIN => {
+            Ok(None)
+        }
+        errno => Err(errno),
+    }
 }
 
 /// Walks a path from the root one name at a time and makes what is missing.

@@ -135,7 +135,7 @@ pub enum Op {
     JoinNamespace { namespace: Slot, flags: u64 },
     /// `unshare(2)`.
     Unshare { flags: u64 },
-    /// Goes on in a new child of the caller (`CLONE_PARENT`); this process reports its pid and ends.
+    /// Goes on in a new child of the caller (`CLONE_PARENT`), which learns its pid from the kernel; this process ends.
     Fork,
     /// Waits for the caller's "go".
     AwaitGo,
@@ -321,6 +321,7 @@ pub enum Call {
     Setgroups,
     Setresgid,
     Setresuid,
+    Capget,
     Capset,
     Setns,
     Unshare,
@@ -329,6 +330,7 @@ pub enum Call {
     Recvmsg,
     Sendmsg,
     Dup3,
+    Fcntl,
     CloseRange,
     Openat2,
     Readlinkat,
@@ -397,7 +399,7 @@ pub(crate) const RECORD_READY: u32 = 1;
 /// An op failed.
 #[cfg(any(ns_stub, feature = "stub"))]
 pub(crate) const RECORD_FAILED: u32 = 2;
-/// The plan goes on in another process.
+/// The plan goes on in another process, whose pid the kernel has written down.
 pub(crate) const RECORD_FORKED: u32 = 3;
 /// Something failed between the clone and the stub.
 #[cfg(any(ns_stub, feature = "stub"))]
@@ -424,10 +426,15 @@ pub(crate) struct Header {
     pub(crate) stamps_offset: u32,
     pub(crate) total_bytes: u32,
     pub(crate) socket: i32,
-    pub(crate) reserved: u32,
+    /// Where the kernel writes the pid of the process that [`Op::Fork`] makes; 0: the plan has no such op.
+    pub(crate) forked_offset: u32,
 }
 #[cfg(any(ns_stub, feature = "stub"))]
 const _: () = assert!(size_of::<Header>() == 64);
+
+/// Exit code of the stub when the plan's file cannot be read or is none of ours; there is no socket to tell it by.
+#[cfg(any(ns_stub, feature = "stub"))]
+pub(crate) const EXIT_DAMAGED: i32 = 124;
 
 #[cfg(any(ns_stub, feature = "stub"))]
 pub(crate) const MAGIC: u64 = 0x6e73_2d70_6c61_6e31;

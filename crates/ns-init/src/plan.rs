@@ -3,7 +3,7 @@
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use crate::error::{Error, Kind, Result};
-use crate::op::{Bytes, Failure, Op, Slot, Strings, Text};
+use crate::op::{Bytes, Call, Failure, Op, Slot, Strings, Text};
 
 /// A flat list of ops with everything that they need: text, bytes, descriptors.
 ///
@@ -254,9 +254,15 @@ impl Plan {
             );
         };
         let call = crate::explain::failed_call(self, op, failure);
+        // The command has no part in it yet.
+        let is_unsaid = matches!(op, Op::Execute { .. }) && failure.call == Call::Sendmsg as u32;
+        let what = match is_unsaid {
+            true => "tell the caller that everything is set",
+            false => step.what,
+        };
         let error = match failure.errno {
-            0 => Error::new(Kind::Hostile, step.what, call),
-            errno => Error::from_errno(step.what, call, errno),
+            0 => Error::new(Kind::Hostile, what, call),
+            errno => Error::from_errno(what, call, errno),
         };
         error
             .with_hint(crate::hints::hint(op, failure))

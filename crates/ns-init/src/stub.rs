@@ -20,10 +20,8 @@ mod sys;
 use core::ffi::CStr;
 
 use interpret::{Machine, record_bytes};
-use op::{Failure, Header, MAGIC, Op, RECORD_FAILED, Record};
+use op::{Call, EXIT_DAMAGED, Failure, Header, MAGIC, Op, RECORD_EARLY, RECORD_FAILED, Record};
 
-/// What the plan's file must be, or exit code 124.
-const EXIT_DAMAGED: i32 = 124;
 const EXIT_FAILED: i32 = 125;
 
 #[cfg(target_arch = "x86_64")]
@@ -67,11 +65,12 @@ extern "C" fn main(stack: *const usize) -> ! {
     };
     // What came through the exec is not to go through the next: the socket above all, which closes with it.
     // KERNEL(5.11): CLOSE_RANGE_CLOEXEC.
-    if sys::close_range(3, u32::MAX, 4).is_err() {
-        sys::exit(EXIT_DAMAGED);
+    if let Err(errno) = sys::close_range(3, u32::MAX, 4) {
+        report(machine.socket, RECORD_EARLY, Failure { op: 0, errno: errno.0, call: Call::CloseRange as u32, detail: 0 });
+        sys::exit(EXIT_FAILED);
     }
     if let Err(failure) = machine.run() {
-        report(machine.socket, failure);
+        report(machine.socket, RECORD_FAILED, failure);
     }
     sys::exit(EXIT_FAILED)
 }
@@ -83,9 +82,9 @@ fn number(digits: &[u8]) -> Option<i32> {
     })
 }
 
-fn report(socket: i32, failure: Failure) {
+fn report(socket: i32, kind: u32, failure: Failure) {
     let record = Record {
-        kind: RECORD_FAILED,
+        kind,
         pid: 0,
         failure,
         reserved: 0,
@@ -114,14 +113,22 @@ fn load(file: i32) -> Option<Machine<'static>> {
         && fits(header.slots_offset, header.n_slots, size_of::<i32>())
         && fits(header.pointers_offset, header.n_pointers, size_of::<usize>())
         && fits(header.blob_offset, header.blob_bytes, 1)
-        && fits(header.stamps_offset, header.n_ops, size_of::<u64>());
+        && fits(header.stamps_offset, header.n_ops, size_of::<u64>())
+        && fits(header.forked_offset, 1, size_of::<u64>());
     if !is_ours {
         return None;
     }
+    let shared = match (header.stamps_offset, header.forked_offset) {
+        (0, 0) => core::ptr::null_mut(),
+        _ => sys::map_shared(file, length).ok()?,
+    };
+    let forked = match header.forked_offset {
+        0 => 0,
+        offset => shared as usize + offset as usize,
+    };
     let stamps: &mut [u64] = if header.stamps_offset == 0 {
         &mut []
     } else {
-        let shared = sys::map_shared(file, length).ok()?;
         // SAFETY: asks: aligned memory for that many integers, not borrowed elsewhere. Given: checked above;
         // the library reads this part only after this process has ended.
         unsafe {
@@ -143,6 +150,7 @@ fn load(file: i32) -> Option<Machine<'static>> {
                 header.n_pointers as usize,
             ),
             stamps,
+            forked,
             socket: header.socket,
         };
         sys::close(file);

@@ -52,6 +52,7 @@ pub(crate) const ENOENT: Errno = Errno(2);
 pub(crate) const EAGAIN: Errno = Errno(11);
 pub(crate) const EACCES: Errno = Errno(13);
 pub(crate) const EEXIST: Errno = Errno(17);
+pub(crate) const EXDEV: Errno = Errno(18);
 pub(crate) const ENOTDIR: Errno = Errno(20);
 pub(crate) const EISDIR: Errno = Errno(21);
 pub(crate) const EINVAL: Errno = Errno(22);
@@ -518,14 +519,18 @@ pub(crate) fn monotonic_ns() -> u64 {
     seconds * 1_000_000_000 + nanoseconds
 }
 
-/// `clone3(2)` as a fork: a copy of this process, a child of this process's parent.
-pub(crate) fn clone3_sibling() -> Result<usize> {
+/// `clone3(2)` as a fork: a copy of this process, a child of this process's parent. The new pid is written to
+/// `forked`, if that is an address, before the copy runs.
+pub(crate) fn clone3_sibling(forked: usize) -> Result<usize> {
+    // CLONE_PARENT, CLONE_PARENT_SETTID.
     let args = CloneArgs {
-        flags: 0x8000,
+        flags: if forked == 0 { 0x8000 } else { 0x0010_8000 },
+        parent_tid: forked as u64,
         ..CloneArgs::default()
     };
-    // SAFETY: asks: readable `clone_args` of the given size; the child runs on a copy of this memory.
-    // Given: a local of asserted size, no CLONE_VM. Memory: read only, not kept.
+    // SAFETY: asks: readable `clone_args` of the given size, and room for a pid; the child runs on a copy of this
+    // memory. Given: a local of asserted size, no CLONE_VM; `forked` is a word that the stub has mapped for nothing
+    // else, and an address that is none is left alone by the kernel. Memory: that word.
     unsafe {
         call(
             SYS_CLONE3,

@@ -76,7 +76,7 @@ fn run(window: &Window) -> Failure {
         if *number != window.stub
             && let Err(errno) = sys::keep_across_exec(*number)
         {
-            return failure((Call::Dup3, errno), 0);
+            return failure((Call::Fcntl, errno), 0);
         }
     }
     let environment = [0_usize];
@@ -146,7 +146,7 @@ fn keep_capabilities(ids: &IdMapping) -> Result<(), (Call, Errno)> {
     if *ids == IdMapping::None {
         return Ok(());
     }
-    let (held, _) = sys::capget().map_err(|errno| (Call::Capset, errno))?;
+    let (held, _) = sys::capget().map_err(|errno| (Call::Capget, errno))?;
     sys::capset(held, held, held).map_err(|errno| (Call::Capset, errno))?;
     for capability in 0..64 {
         if held >> capability & 1 == 1 {

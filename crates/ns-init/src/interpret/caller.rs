@@ -12,10 +12,9 @@ impl Machine<'_> {
             failure: NO_FAILURE,
             reserved: 0,
         };
-        match sys::send(self.socket, record_bytes(&record), descriptor) {
-            Ok(_) => Ok(()),
-            Err(_) => refuse(Call::CheckCaller),
-        }
+        sys::send(self.socket, record_bytes(&record), descriptor)
+            .at(Call::Sendmsg)
+            .map(drop)
     }
 
     pub(super) fn set_parent_death_signal(&self, signal: i32) -> Outcome<()> {
@@ -28,12 +27,11 @@ impl Machine<'_> {
     }
 
     pub(super) fn fork(&mut self) -> Outcome<()> {
-        let pid = sys::clone3_sibling().at(Call::Clone3)?;
-        if pid != 0 {
-            let sent = self.send(RECORD_FORKED, pid as i32, None);
-            sys::exit(i32::from(sent.is_err()));
+        if sys::clone3_sibling(self.forked).at(Call::Clone3)? != 0 {
+            sys::exit(0);
         }
-        Ok(())
+        // By the process that goes on: the one that made it may be killed any time.
+        self.send(RECORD_FORKED, 0, None)
     }
 
     pub(super) fn await_go(&self) -> Outcome<()> {

@@ -27,7 +27,7 @@ pub(super) fn set_ids(uid: u32, gid: u32) -> Outcome<()> {
     sys::setresuid(uid).at_detail(Call::Setresuid, uid)?;
     sys::prctl(8, 0, 0).at(Call::Prctl)?;
     // The change of user cleared the effective set; the ops that follow need it.
-    let (permitted, _) = sys::capget().at(Call::Capset)?;
+    let (permitted, _) = sys::capget().at(Call::Capget)?;
     sys::capset(permitted, permitted, 0)
         .at(Call::Capset)
         .map(drop)

@@ -177,9 +177,23 @@ pub(crate) fn accept(listener: i32) -> Result<i32> {
     Ok(connection as i32)
 }
 
-/// `ppoll(2)` without waiting: whether the other end of the socket is closed.
+const POLLIN: u32 = 1;
+const POLLHUP: u32 = 0x10;
+
+/// Whether the other end of the socket is closed.
 pub(crate) fn is_hung_up(socket: i32) -> Result<bool> {
-    let mut poll = [socket as u32, 0];
+    Ok(poll_now(socket, 0)? & POLLHUP != 0)
+}
+
+/// Whether the other end of the socket has sent something or is closed.
+#[cfg(not(ns_stub))]
+pub(crate) fn is_readable(socket: i32) -> Result<bool> {
+    Ok(poll_now(socket, POLLIN)? != 0)
+}
+
+/// `ppoll(2)` without waiting.
+fn poll_now(socket: i32, events: u32) -> Result<u32> {
+    let mut poll = [socket as u32, events];
     let no_wait = [0_u64; 2];
     let arguments = [
         (&raw mut poll) as usize,
@@ -192,5 +206,5 @@ pub(crate) fn is_hung_up(socket: i32) -> Result<bool> {
     // those sizes. Memory: the results are written into `poll`.
     unsafe { call(SYS_PPOLL, &arguments)? };
     let [_, events] = poll;
-    Ok(events >> 16 & 0x10 != 0)
+    Ok(events >> 16)
 }
