@@ -86,7 +86,7 @@ pub struct Test {
     name: String,
     rights: Rights,
     directory: TempDir,
-    census: Option<Census>,
+    census: Census,
     _alone: MutexGuard<'static, ()>,
 }
 
@@ -122,7 +122,7 @@ impl Test {
             true => Rights::Root,
             false => Rights::Plain,
         };
-        let census = Some(Census::take());
+        let census = Census::take();
         let directory = tempfile::Builder::new()
             .prefix("ns-tests-")
             .tempdir()
@@ -292,6 +292,18 @@ impl Test {
         }
     }
 
+    /// Fails when temporary files are left of what ran, or anything that a census before did not count.
+    pub fn assert_nothing_left(&self, what: &str, before: &Census) {
+        let left: Vec<_> = std::fs::read_dir(self.temporary())
+            .expect("read the temporary directory")
+            .collect();
+        assert!(
+            left.is_empty(),
+            "{what}: temporary files are left: {left:?}"
+        );
+        before.assert_nothing_new(what);
+    }
+
     /// Says that the test cannot go on here, and why; the caller then returns.
     pub fn skip(&self, reason: &str) {
         skip(&self.name, reason);
@@ -317,22 +329,10 @@ impl Test {
 impl Drop for Test {
     /// Takes the census again. A test that has failed already has said enough.
     fn drop(&mut self) {
-        let before = self.census.take();
         if std::thread::panicking() {
-            reap_orphans();
-            return;
+            return reap_orphans();
         }
-        let left: Vec<_> = std::fs::read_dir(self.temporary())
-            .expect("read the temporary directory")
-            .collect();
-        assert!(
-            left.is_empty(),
-            "{}: temporary files are left: {left:?}",
-            self.name
-        );
-        if let Some(before) = before {
-            before.assert_nothing_new(&self.name);
-        }
+        self.assert_nothing_left(&self.name, &self.census);
     }
 }
 

@@ -139,7 +139,7 @@ fn descriptors() -> BTreeSet<String> {
 }
 
 /// Our descendants, zombies too; orphans come to us because we are a subreaper.
-fn descendants() -> BTreeSet<String> {
+pub(crate) fn descendants() -> BTreeSet<String> {
     let processes = processes();
     let mut ours = BTreeSet::from([own_pid()]);
     let mut found = BTreeSet::new();
@@ -192,7 +192,7 @@ fn processes() -> Vec<Process> {
 }
 
 fn interfaces() -> BTreeSet<String> {
-    lines("/proc/self/net/dev")
+    lines("/proc/thread-self/net/dev")
         .iter()
         .filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned()))
         .collect()

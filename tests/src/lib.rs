@@ -19,6 +19,7 @@ mod host;
 pub mod hostile;
 mod nsrun;
 mod pty;
+pub mod tracer;
 
 pub use begin::{Need, PLAIN_ID, Rights, Test, in_variant};
 pub use busybox::Busybox;
