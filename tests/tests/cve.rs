@@ -152,9 +152,12 @@ fn cve_2019_16884_volume_over_proc_never_takes_the_label() {
         symlink("/proc", attack.in_image("volume")).expect("set up the attack");
         let volume =
             json!({"type": "bind", "source": fake, "destination": destination, "writable": true});
-        let config =
-            attack.config_with(&json!({key: "a_label", "mount_config": {"mounts": [volume]}}));
-        assert_refused(destination, &attack.script(&config, "echo ran"));
+        // A host without a security module refuses the label for that alone: the volume is to be reason enough.
+        for label in [json!({}), json!({key: "a_label"})] {
+            let mut config = attack.config_with(&label);
+            config["mount_config"] = json!({"mounts": [volume]});
+            assert_refused(destination, &attack.script(&config, "echo ran"));
+        }
         assert_eq!(
             fs::read_to_string(fake.join("self/attr/exec")).expect("set up the attack"),
             ""
@@ -609,6 +612,92 @@ fn cve_2023_25809_control_groups_cannot_be_changed_from_inside(test: &Test) {
          mkdir /sys/fs/escaped 2>/dev/null && echo made; echo safe",
     );
     assert_eq!(output.text(), "safe");
+    // The host's groups come along with a bind of /sys, which is read-only as a whole or not at all.
+    fs::create_dir(attack.in_image("host-sys")).expect("set up the attack");
+    let volume = json!({"type": "bind", "source": "/sys", "destination": "/host-sys"});
+    let config = attack.config_with(&json!({
+        "capabilities": ["DAC_OVERRIDE"], "mount_config": {"mounts": [volume]},
+    }));
+    let output = attack.script(
+        &config,
+        "ls /host-sys/fs/cgroup >/dev/null && for group in $(find /host-sys/fs/cgroup -maxdepth 2 -type d); do \
+         mkdir $group/ns-tests-escaped 2>/dev/null && echo made in $group && rmdir $group/ns-tests-escaped; done; echo safe",
+    );
+    assert_eq!(output.text(), "safe");
+}
+
+/// A control group file system is not to be had in a user namespace whose root has every capability there.
+#[test]
+fn cve_2022_0492_release_agent_cannot_be_set_from_a_user_namespace() {
+    let test = needs!(root, plain, user_namespace);
+    let script = "for controller in rdma misc memory pids name=ns; do \
+                  for type in \"-t cgroup -o $controller\" '-t cgroup2'; do \
+                  mkdir -p /tmp/groups && mount $type none /tmp/groups 2>/dev/null || continue; \
+                  echo /bin/true 2>/dev/null >/tmp/groups/release_agent && echo set $controller; \
+                  umount /tmp/groups; done; done; \
+                  for agent in $(find /sys -name release_agent 2>/dev/null); do echo seen $agent; done; echo safe";
+    let flags = ["--unshare-user", "--cap-add", "ALL"];
+    assert_eq!(test.sandbox(&flags, script).text(), "safe");
+    assert_eq!(test.rootless().sandbox(&flags, script).text(), "safe");
+}
+
+#[test]
+fn cve_2016_3697_number_is_never_the_name_of_a_user() {
+    let test = needs!(root, busybox);
+    let attack = Attack::new(&test);
+    let passwd = "root:x:0:0::/:/bin/sh\n10:x:0:0::/:/bin/sh\n1000:x:0:0::/:/bin/sh\n";
+    fs::write(attack.in_image("etc/passwd"), passwd).expect("set up the attack");
+    fs::write(
+        attack.in_image("etc/group"),
+        "root:x:0:\n10:x:0:\n20:x:0:\n",
+    )
+    .expect("set up the attack");
+    for (user, ids) in [
+        ("10", "10 0"),
+        ("1000", "1000 0"),
+        ("10:20", "10 20"),
+        ("10:10", "10 10"),
+    ] {
+        let config = attack.config_with(&json!({"user": user}));
+        assert_eq!(
+            attack.script(&config, "echo $(id -u) $(id -g)").text(),
+            ids,
+            "{user}"
+        );
+    }
+}
+
+#[test]
+fn cve_2026_30892_user_that_is_no_user_is_never_root() {
+    let test = needs!(root, busybox);
+    let attack = Attack::new(&test);
+    let ids = "echo $(id -u) $(id -g)";
+    for (user, expected) in [("1", "1 1"), ("1:2", "1 2"), ("7", "7 0"), ("7:8", "7 8")] {
+        let config = attack.config_with(&json!({"user": user}));
+        assert_eq!(attack.script(&config, ids).text(), expected, "{user:?}");
+    }
+    // CVE-2024-40635: numbers that wrap around.
+    for user in [
+        "1:",
+        ":",
+        ":1",
+        " 1",
+        "1 ",
+        "1x",
+        "0x1",
+        "-1",
+        "+1",
+        "1:-1",
+        "1:2:3",
+        "4294967295",
+        "4294967296",
+        "2147483648:4294967296",
+        "1:4294967295",
+        "18446744073709551616",
+    ] {
+        let config = attack.config_with(&json!({"user": user}));
+        assert_refused(user, &attack.script(&config, ids));
+    }
 }
 
 #[test]

@@ -2,11 +2,40 @@
 
 use std::fs;
 use std::io::Read as _;
+use std::path::Path;
 
 use ns_config::{Config, Sysctl};
 use ns_exec::{Start, Stream};
 use ns_tests::hostile::Attack;
 use ns_tests::needs;
+
+/// Mounts a file over another, seen by this thread and what it starts.
+fn cover_file(cover: &Path, covered: &str) {
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).expect("set up the attack");
+    let mount = |words: &[&str]| {
+        let status = std::process::Command::new("mount").args(words).status();
+        assert!(
+            status.is_ok_and(|status| status.success()),
+            "mount {words:?}"
+        );
+    };
+    mount(&["--make-rprivate", "/"]);
+    mount(&["--bind", cover.to_str().expect("UTF-8"), covered]);
+}
+
+/// Directories below the image's own /proc, which are not the kernel's, and a file that must stay unwritten.
+fn make_fake_proc(attack: &Attack<'_>) {
+    for directory in [
+        "proc/sys",
+        "proc/sys/net",
+        "proc/sys/net/ipv4",
+        "proc/self",
+        "proc/thread-self",
+    ] {
+        fs::create_dir(attack.in_image(directory)).expect("set up the attack");
+    }
+    fs::write(attack.in_image("proc/sys/net/ipv4/ip_forward"), "fake").expect("set up the attack");
+}
 
 #[test]
 fn cve_2025_52881_settings_reach_the_file_they_name() {
@@ -23,17 +52,11 @@ fn cve_2025_52881_settings_reach_the_file_they_name() {
     let host = fs::read_to_string("/proc/sys/net/ipv4/ip_forward").expect("set up the attack");
     let wanted = if host.trim() == "0" { "1" } else { "0" };
     let attack = Attack::new(&test);
-    // What stands below the image's own /proc is not the kernel's, and must stay unwritten.
-    for directory in [
-        "proc/sys",
-        "proc/sys/net",
-        "proc/sys/net/ipv4",
-        "proc/self",
-        "proc/thread-self",
-    ] {
-        fs::create_dir(attack.in_image(directory)).expect("set up the attack");
-    }
-    fs::write(attack.in_image("proc/sys/net/ipv4/ip_forward"), "fake").expect("set up the attack");
+    make_fake_proc(&attack);
+    // Nor does it count what a neighbour has mounted over the kernel's file: here this thread's own view.
+    let covered = "/proc/sys/net/ipv4/ip_forward";
+    let cover = test.write("cover", "fake");
+    cover_file(&cover, covered);
     let mut config =
         Config::from_seed(attack.config().to_string().as_bytes()).expect("set up the attack");
     config.sysctl = vec![Sysctl {
@@ -57,7 +80,13 @@ fn cve_2025_52881_settings_reach_the_file_they_name() {
         "the container's own setting is written"
     );
     assert_eq!(
-        fs::read_to_string("/proc/sys/net/ipv4/ip_forward").expect("set up the attack"),
+        fs::read_to_string(&cover).expect("set up the attack"),
+        "fake"
+    );
+    let status = std::process::Command::new("umount").arg(covered).status();
+    assert!(status.is_ok_and(|status| status.success()), "umount");
+    assert_eq!(
+        fs::read_to_string(covered).expect("set up the attack"),
         host
     );
     let fake = attack.in_image("proc/sys/net/ipv4/ip_forward");
