@@ -286,6 +286,8 @@ fn cve_2022_29162_nothing_is_inheritable(test: &Test) {
     }
 }
 
+const BUSYBOX: &str = "/bin/busybox";
+
 #[test]
 fn cve_2024_21626_no_descriptor_leads_out() {
     let test = needs!(root, busybox);
@@ -293,13 +295,15 @@ fn cve_2024_21626_no_descriptor_leads_out() {
     let leaks: Vec<_> = (0..40).map(|_| leaked_directory(Path::new("/"))).collect();
     for number in 3..=40 {
         let through = format!("/proc/self/fd/{number}");
-        let command = format!("{through}/bin/echo");
-        assert_refused(
-            &command,
-            &attack.run(&attack.config(), &[&command, "on the host"]),
-        );
-        let flags = ["--rootfs", attack.image_text(), "--chdir", &through];
-        assert_refused(&through, &attack.sandbox(&flags, &["/bin/pwd"]));
+        symlink(&through, attack.in_image(&format!("way-{number}"))).expect("set up the attack");
+        for way in [through, format!("/way-{number}")] {
+            // A static program, which runs wherever it is found.
+            let command = format!("{way}{BUSYBOX}");
+            let words = [&command, "echo", "on the host"];
+            assert_refused(&command, &attack.run(&attack.config(), &words));
+            let flags = ["--rootfs", attack.image_text(), "--chdir", &way];
+            assert_refused(&way, &attack.sandbox(&flags, &["/bin/pwd"]));
+        }
     }
     drop(leaks);
     let output = attack.script(

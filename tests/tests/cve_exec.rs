@@ -161,8 +161,11 @@ fn cve_2024_21626_joined_command_has_no_way_out_by_a_descriptor() {
     for number in 3..=24 {
         for way in [format!("/proc/self/fd/{number}"), format!("/way-{number}")] {
             assert_nothing_ran(&way, &container.exec(&["--cwd", &way], &["/bin/pwd"]));
-            let command = format!("{way}/bin/echo");
-            assert_nothing_ran(&command, &container.exec(&[], &[&command, "on the host"]));
+            let command = format!("{way}/bin/busybox");
+            assert_nothing_ran(
+                &command,
+                &container.exec(&[], &[&command, "echo", "on the host"]),
+            );
         }
     }
     let output = container.exec(
