@@ -259,10 +259,10 @@ fn processes_that_have_run_out_are_a_limit() {
 
 /// The limit of a user namespace of the test's own, so that nobody else is kept from anything.
 fn namespaces_that_have_run_out_name_the_switch(test: &Test) {
-    for (kind, switch) in [
-        ("net", "max_net_namespaces"),
-        ("mnt", "max_mnt_namespaces"),
-        ("pid", "max_pid_namespaces"),
+    for (kind, call, switch) in [
+        ("net", "unshare", "max_net_namespaces"),
+        ("mnt", "clone", "max_mnt_namespaces"),
+        ("pid", "clone", "max_pid_namespaces"),
     ] {
         let script = format!("echo 0 > /proc/sys/user/{switch} && exec \"$@\"");
         let wrapper = [
@@ -275,7 +275,7 @@ fn namespaces_that_have_run_out_name_the_switch(test: &Test) {
             "sh",
         ];
         let output = test.nsrun_under(&wrapper, ["sandbox", "--", "true"]).run();
-        output.assert_error(125, &["clone", "ENOSPC", switch]);
+        output.assert_error(125, &[call, "ENOSPC", switch]);
         assert!(output.stderr.contains(kind), "{output:?}");
     }
 }

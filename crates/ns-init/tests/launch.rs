@@ -1,9 +1,10 @@
-//! Starting the stub: namespaces, errors, descriptors, many threads.
+//! Starting the stub: namespaces, errors, descriptors.
 #![cfg(feature = "stub")]
-#![expect(clippy::panic, reason = "a test fails by it")]
 
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
-use ns_init::{IdMapping, Kind, Launch, Op, Plan, PlanBuilder, Started, launch};
+mod started;
+
+use ns_init::{IdMapping, Kind, Launch, Op, Plan, PlanBuilder, launch};
+use started::{command, exit_code, push_execute, run};
 use std::io::Read as _;
 use std::os::fd::AsFd;
 
@@ -14,43 +15,6 @@ const NEWIPC: u64 = 0x0800_0000;
 const NEWUSER: u64 = 0x1000_0000;
 const NEWPID: u64 = 0x2000_0000;
 const NEWNET: u64 = 0x4000_0000;
-
-fn command(arguments: &[&str]) -> Plan {
-    let mut plan = PlanBuilder::new();
-    plan.push("reset signals", Op::ResetSignals);
-    push_execute(&mut plan, arguments);
-    plan.finish()
-}
-
-fn push_execute(plan: &mut PlanBuilder, arguments: &[&str]) {
-    let arguments = plan
-        .strings(arguments)
-        .expect("no NUL in a test's arguments");
-    let environment = plan.strings(["PATH=/usr/bin:/bin"]).expect("no NUL");
-    let search = plan.text("/nowhere:/usr/bin:/bin").expect("no NUL");
-    plan.push(
-        "execute the command",
-        Op::Execute {
-            arguments,
-            environment,
-            search,
-        },
-    );
-}
-
-fn exit_code(started: Started) -> i32 {
-    let (_, pidfd) = started.into_process().expect("a descriptor to spare");
-    match waitid(Id::PIDFd(pidfd.as_fd()), WaitPidFlag::WEXITED).expect("our child") {
-        WaitStatus::Exited(_, code) => code,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn run(plan: &Plan, how: &Launch<'_>) -> i32 {
-    let mut started = launch(plan, how).expect("clone");
-    started.wait_ready(plan).expect("ready");
-    exit_code(started)
-}
 
 fn own_id() -> IdMapping {
     let (uid, gid) = (nix::unistd::getuid(), nix::unistd::getgid());
@@ -332,24 +296,6 @@ fn trace_stamps_every_op_but_the_last() {
     assert!(times[0] > 0, "{times:?}");
     assert_eq!(times[1], 0, "the op that executes the command never ends");
     assert_eq!(exit_code(started), 0);
-}
-
-#[test]
-fn a_thousand_starts_from_sixteen_threads_leak_no_descriptor() {
-    let count = || std::fs::read_dir("/proc/self/fd").expect("procfs").count();
-    // The sealed stub stays open from the first start on.
-    assert_eq!(run(&command(&["true"]), &Launch::default()), 0);
-    let before = count();
-    std::thread::scope(|scope| {
-        for _ in 0..16 {
-            scope.spawn(|| {
-                for _ in 0..63 {
-                    assert_eq!(run(&command(&["true"]), &Launch::default()), 0);
-                }
-            });
-        }
-    });
-    assert_eq!(count(), before);
 }
 
 /// The process that goes on may fail before its maker has said which one it is; both are reaped all the same.

@@ -421,7 +421,11 @@ fn statistics_are_those_of_the_container(place: &Place) {
     let target = server.local_addr().unwrap();
     place.inside(|| {
         let client = UdpSocket::bind("10.9.0.2:0").unwrap();
-        (0..100).for_each(|_| assert_eq!(client.send_to(&[1; 1000], target).unwrap(), 1000));
+        let send = |_| assert_eq!(client.send_to(&[1; 1000], target).unwrap(), 1000);
+        // The first one waits until the neighbor's address is known, and is not counted before.
+        send(0);
+        server.recv(&mut [0; 1000]).unwrap();
+        (1..100).for_each(send);
     });
     let outside = statistics(&names).unwrap();
     let within = statistics_inside(&place.container, &["eth0"]).unwrap();
