@@ -265,13 +265,9 @@ impl Tracer {
                     self.early.insert(pid);
                 }
             }
-            WaitStatus::PtraceEvent(maker, _, event) => {
+            WaitStatus::PtraceEvent(maker, _, _) => {
                 let new = ptrace::getevent(maker).expect("PTRACE_GETEVENTMSG");
-                self.meet(
-                    Pid::from_raw(i32::try_from(new).expect("a pid")),
-                    maker,
-                    event,
-                );
+                self.meet(Pid::from_raw(i32::try_from(new).expect("a pid")), maker);
                 self.go_on(maker, None);
             }
             WaitStatus::Stopped(pid, signal) => self.go_on(pid, Some(signal)),
@@ -279,12 +275,12 @@ impl Tracer {
         }
     }
 
-    fn meet(&mut self, pid: Pid, maker: Pid, event: i32) {
+    fn meet(&mut self, pid: Pid, maker: Pid) {
         // What runs before the program does not count.
         let program = self.processes.get(&self.program);
         let counts = program.is_some_and(|program| program.counts);
-        // A helper, whose maker waits until it has executed something, is none.
-        let becomes_stub = maker == self.program && event == libc::PTRACE_EVENT_FORK;
+        // The starts that are traced take no helpers.
+        let becomes_stub = maker == self.program;
         let is_thread = Path::new(&format!("/proc/{}/task/{pid}", self.program)).exists();
         let (kind, number): (fn(usize) -> Maker, _) = match is_thread {
             true => (Maker::Thread, &mut self.n_threads),

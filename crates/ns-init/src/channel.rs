@@ -117,9 +117,11 @@ impl Channel {
         std::mem::take(&mut self.descriptors)
     }
 
-    /// Whether [`next`](Self::next) does not wait.
+    /// Whether there is a next message, or none will come. A process that has been killed still takes a moment to close
+    /// its end.
     pub(crate) fn is_readable(&self) -> bool {
-        sys::is_readable(self.socket.as_raw_fd()).is_ok_and(|readable| readable)
+        const MOMENT_NS: u64 = 50_000_000;
+        sys::is_readable(self.socket.as_raw_fd(), MOMENT_NS).is_ok_and(|readable| readable)
     }
 
     /// The next message; `None` when the child's end is closed.

@@ -170,7 +170,7 @@ impl Started {
         self.channel.send_descriptor(descriptor)
     }
 
-    /// Why the child has ended, when it has. Waits for nothing.
+    /// Why the child has ended, when it has. Waits for a moment only.
     ///
     /// For a caller whose own work on the child fails, which may be the reason or the result.
     #[must_use]

@@ -182,23 +182,23 @@ const POLLHUP: u32 = 0x10;
 
 /// Whether the other end of the socket is closed.
 pub(crate) fn is_hung_up(socket: i32) -> Result<bool> {
-    Ok(poll_now(socket, 0)? & POLLHUP != 0)
+    Ok(poll(socket, 0, 0)? & POLLHUP != 0)
 }
 
-/// Whether the other end of the socket has sent something or is closed.
+/// Whether the other end of the socket has sent something or is closed, or does so within that many nanoseconds.
 #[cfg(not(ns_stub))]
-pub(crate) fn is_readable(socket: i32) -> Result<bool> {
-    Ok(poll_now(socket, POLLIN)? != 0)
+pub(crate) fn is_readable(socket: i32, within_ns: u64) -> Result<bool> {
+    Ok(poll(socket, POLLIN, within_ns)? != 0)
 }
 
-/// `ppoll(2)` without waiting.
-fn poll_now(socket: i32, events: u32) -> Result<u32> {
+/// `ppoll(2)` for less than a second.
+fn poll(socket: i32, events: u32, within_ns: u64) -> Result<u32> {
     let mut poll = [socket as u32, events];
-    let no_wait = [0_u64; 2];
+    let timeout = [0_u64, within_ns];
     let arguments = [
         (&raw mut poll) as usize,
         1,
-        (&raw const no_wait) as usize,
+        (&raw const timeout) as usize,
         0,
         8,
     ];
