@@ -1,5 +1,6 @@
 //! `nsrun` with a state directory of a test's own, for containers that have an id.
 
+use std::fs::File;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -12,16 +13,24 @@ use crate::{Invocation, Output, Test, wait_for_orphans};
 pub struct Host<'t> {
     test: &'t Test,
     root: PathBuf,
+    /// Locked: the groups of `nsrun` are named after ids alone, which other tests use too.
+    _alone: File,
 }
 
 impl<'t> Host<'t> {
-    /// An empty one in the test's directory, of the user that `nsrun` runs as.
+    /// An empty one in the test's directory, of the user that `nsrun` runs as; waits until no other test has one.
     #[must_use]
     pub fn new(test: &'t Test) -> Self {
         let root = test.make_dir("state");
         std::fs::set_permissions(&root, std::fs::Permissions::from_mode(0o700)).expect("chmod");
         test.give_away(&root);
-        Host { test, root }
+        let alone = File::open(crate::nsrun::path()).expect("the program under test");
+        alone.lock().expect("flock");
+        Host {
+            test,
+            root,
+            _alone: alone,
+        }
     }
 
     /// Where containers are remembered.

@@ -1,9 +1,10 @@
 //! The command line.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgMatches, Args, Command, CommandFactory as _, Parser, Subcommand};
 use ns_config::{Capability, Rlimit, UserSpec};
 
 use crate::convert::ConfigFlags;
@@ -26,11 +27,49 @@ use crate::verbs::{ContainerVerb, Limits};
                   nsrun doctor"
 )]
 pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// What every verb takes.
+#[derive(Debug, Args)]
+pub(crate) struct Place {
     /// Where containers with an id are remembered [default: /run/nsrun, or $XDG_RUNTIME_DIR/nsrun].
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) root: Option<PathBuf>,
-    #[command(subcommand)]
-    pub(crate) verb: Verb,
+}
+
+impl Arguments {
+    /// Parses the command line of `nsrun`.
+    ///
+    /// The two verbs that have to be quick are first tried by a command that knows their flags alone, because to put
+    /// the whole together takes longer than the rest of a start's planning. What that does not take, and every
+    /// question for help, is for the whole to answer.
+    pub(crate) fn matches() -> clap::error::Result<ArgMatches> {
+        let words = std::env::args_os;
+        let quick = match words().nth(1).as_deref().and_then(OsStr::to_str) {
+            Some("sandbox") => Some(SandboxFlags::augment_args(Command::new("sandbox"))),
+            Some("run") => Some(RunFlags::augment_args(Command::new("run"))),
+            _ => None,
+        };
+        if let Some(verb) = quick {
+            let command = Place::augment_args(Command::new("nsrun").subcommand(verb));
+            if let Ok(matches) = parse(command, words()) {
+                return Ok(matches);
+            }
+        }
+        parse(Arguments::command(), words())
+    }
+}
+
+/// To take a command line's description apart takes as long as to put it together, and the process ends soon.
+pub(crate) fn parse(
+    command: Command,
+    words: impl Iterator<Item = OsString>,
+) -> clap::error::Result<ArgMatches> {
+    ManuallyDrop::new(command).try_get_matches_from_mut(words)
 }
 
 // The flags of the other verbs are not even looked at: half of the time of parsing.

@@ -10,7 +10,6 @@ mod report;
 mod sandbox;
 mod verbs;
 
-use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -31,12 +30,11 @@ fn run() -> Result<u8, Failure> {
     let called = PathBuf::from(std::env::args_os().next().unwrap_or_default());
     nsinit::refuse_second_stage(&called)?;
     let is_nsinit = called.file_name() == Some("nsinit".as_ref());
-    // To take it apart takes as long as to put it together, and the process ends soon.
-    let mut command = ManuallyDrop::new(match is_nsinit {
-        true => nsinit::Arguments::command(),
-        false => Arguments::command(),
-    });
-    let matches = match command.try_get_matches_from_mut(std::env::args_os()) {
+    let parsed = match is_nsinit {
+        true => arguments::parse(nsinit::Arguments::command(), std::env::args_os()),
+        false => Arguments::matches(),
+    };
+    let matches = match parsed {
         Ok(matches) => matches,
         Err(error) => return usage(&error),
     };
@@ -46,7 +44,7 @@ fn run() -> Result<u8, Failure> {
     let arguments =
         Arguments::from_arg_matches(&matches).map_err(|error| Failure::new(error.to_string()))?;
     let verb_matches = matches.subcommand().map(|(_, matches)| matches);
-    let root = arguments.root.as_deref();
+    let root = arguments.place.root.as_deref();
     match arguments.verb {
         Verb::Sandbox(flags) => {
             let config = sandbox::config(&flags, verb_matches)?;
