@@ -1,6 +1,6 @@
 //! Containers with an id: started detached, found, joined, measured, removed, by `nsrun` alone.
 
-use ns_tests::{Host, Output, Test, variants};
+use ns_tests::{Host, Output, Test, needs, variants};
 
 variants![
     detached_container_is_found_joined_and_deleted,
@@ -75,4 +75,31 @@ fn joined_command_takes_flags_of_its_own(test: &Test) {
     assert_eq!(host.nsrun(&arguments).stdout, "/tmp\nred\n");
     host.nsrun(&["exec", "one", "--", "no-such-command"])
         .assert_error(127, &["no-such-command"]);
+}
+
+#[test]
+fn help_of_every_verb_says_what_it_is_for() {
+    let test = needs!();
+    let whole = test.nsrun(["--help"]).run();
+    let listed = whole
+        .text()
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1);
+    let mut n_verbs = 0;
+    for line in listed.take_while(|line| !line.is_empty()) {
+        let (verb, purpose) = line
+            .trim()
+            .split_once("  ")
+            .expect("a verb and its purpose");
+        let help = test.nsrun([verb, "--help"]).run();
+        let first = help.text().lines().next().unwrap_or_default();
+        assert_eq!(
+            first.trim_end_matches('.'),
+            purpose.trim(),
+            "nsrun {verb} --help"
+        );
+        n_verbs += 1;
+    }
+    assert!(n_verbs >= 16, "{whole:?}");
 }

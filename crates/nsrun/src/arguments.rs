@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
     pub(crate) verb: Verb,
 }
 
-/// What every verb takes.
+// What every verb takes. No text of a structure of flags is a document: it would take the place of its verb's.
 #[derive(Debug, Args)]
 pub(crate) struct Place {
     /// Where containers with an id are remembered [default: /run/nsrun, or $XDG_RUNTIME_DIR/nsrun].
@@ -77,6 +77,8 @@ pub(crate) fn parse(
 #[command(defer = true)]
 pub(crate) enum Verb {
     /// Run a command on this host's files, read-only, with safe defaults; root or not.
+    ///
+    /// Flags that change the file system are applied in the order in which they stand.
     Sandbox(Box<SandboxFlags>),
     /// Run a command in the container that a container.json describes.
     Run(RunFlags),
@@ -85,6 +87,8 @@ pub(crate) enum Verb {
     /// The command has the input and output of this program, and a session of its own.
     Create(CreateFlags),
     /// Run another command in a container that runs.
+    ///
+    /// What is not named is as it is for the container's own command: user, environment, directory, rights, limits.
     Exec(ExecFlags),
     #[command(flatten)]
     Container(ContainerVerb),
@@ -97,6 +101,9 @@ pub(crate) enum Verb {
         what: Explainable,
     },
     /// Print a configuration as it was understood, in the form of the seed or of OCI.
+    ///
+    /// Which form the file has is told by its ociVersion. What the other form cannot say is an error that lists all of
+    /// it; nothing is left out silently.
     Config(ConfigFlags),
     /// Tell what this host can do, what it cannot, and what would change it.
     Doctor {
@@ -106,7 +113,7 @@ pub(crate) enum Verb {
     },
 }
 
-/// What can be explained: the same words as it is run with.
+// What can be explained: the same words as it is run with.
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 pub(crate) enum Explainable {
@@ -141,7 +148,7 @@ pub(crate) struct CreateFlags {
     pub(crate) command: Vec<OsString>,
 }
 
-/// How a container is found again.
+// How a container is found again.
 #[derive(Debug, Args)]
 pub(crate) struct NameFlags {
     /// Remember the container under this name until its command has ended and it was deleted.
@@ -152,7 +159,6 @@ pub(crate) struct NameFlags {
     pub(crate) detach: bool,
 }
 
-/// Flags that change the file system are applied in the order in which they stand.
 #[derive(Debug, Args)]
 #[command(
     after_help = "By default the command sees the host's /usr, /bin, /sbin, /lib* and /etc read-only (files \

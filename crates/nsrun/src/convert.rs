@@ -18,7 +18,7 @@ pub(crate) enum Format {
     Oci,
 }
 
-/// What differs from the file.
+// What differs from the file.
 #[derive(Debug, Args)]
 pub(crate) struct Changes {
     /// Write this user, such as 0:0, instead of the configured one; config.json holds numbers only.
@@ -32,10 +32,6 @@ pub(crate) struct Changes {
     command: Vec<OsString>,
 }
 
-/// Flags of `nsrun config`.
-///
-/// Which form the file has is told by its ociVersion. What the other form cannot say is an error that lists all of it;
-/// nothing is left out silently.
 #[derive(Debug, Args)]
 pub(crate) struct ConfigFlags {
     /// The configuration: container.json or config.json.

@@ -10,7 +10,6 @@ use ns_exec::{Container, Relay, Start, Stream};
 use crate::launch::{exit_code, stand_by, with_window_size};
 use crate::report::Failure;
 
-/// What is not named is as it is for the container's own command: user, environment, directory, rights, limits.
 #[derive(Debug, Args)]
 pub(crate) struct ExecFlags {
     /// Run as this user, a name or number, inside.

@@ -76,7 +76,7 @@ pub(crate) enum ContainerVerb {
     Update(Box<UpdateFlags>),
 }
 
-/// Limits of a control group.
+// Limits of a control group.
 #[derive(Debug, Args)]
 pub(crate) struct Limits {
     /// Memory: a number of bytes, with k, m or g for powers of 1024, or max.
