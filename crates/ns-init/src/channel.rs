@@ -149,8 +149,9 @@ impl Channel {
                     }
                     break message.bytes;
                 }
-                Err(Errno::EINTR) => {}
-                Err(Errno::ECONNRESET) => break 0,
+                // A child that ends with a message of ours unread resets the connection; what it has said before
+                // comes after that error, which is told once.
+                Err(Errno::EINTR | Errno::ECONNRESET) => {}
                 Err(errno) => return Err(receive_failed(errno)),
             }
         };

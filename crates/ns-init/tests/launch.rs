@@ -316,3 +316,23 @@ fn failure_right_after_a_fork_leaves_no_zombie() {
         assert_eq!(children, "", "a process is left");
     }
 }
+
+/// The child is stopped while two messages are sent, of which it reads one before it fails.
+#[test]
+fn failure_is_told_with_a_message_of_the_caller_unread() {
+    let mut plan = PlanBuilder::new();
+    plan.push("wait for the caller", Op::AwaitGo);
+    let nothing = plan.slot("nothing");
+    plan.push("check nothing", Op::CheckDirectory { slot: nothing });
+    push_execute(&mut plan, &["true"]);
+    let plan = plan.finish();
+    let mut started = launch(&plan, &Launch::default()).expect("clone");
+    let child = nix::unistd::Pid::from_raw(started.pid());
+    nix::sys::signal::kill(child, nix::sys::signal::Signal::SIGSTOP).expect("our child");
+    nix::sys::wait::waitpid(child, Some(nix::sys::wait::WaitPidFlag::WUNTRACED)).expect("it stops");
+    started.go().expect("it waits");
+    started.go().expect("it waits");
+    nix::sys::signal::kill(child, nix::sys::signal::Signal::SIGCONT).expect("our child");
+    let error = started.wait_ready(&plan).expect_err("there is nothing");
+    assert!(error.to_string().starts_with("check nothing"), "{error}");
+}
