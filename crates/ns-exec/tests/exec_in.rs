@@ -1,10 +1,10 @@
 //! Joining a running container.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 
-use ns_config::Config;
+use ns_config::{Config, Resource, Rlimit};
 use ns_exec::{Kind, Prepared, Process, Sandbox, Start, Stream, Target, exec_in};
 
 /// A sandbox that sleeps until it is killed when the test ends, however it ends.
@@ -169,4 +169,104 @@ fn joined_command_gets_a_terminal_of_the_container() {
     let _closed = File::from(terminal).read_to_end(&mut output);
     assert_eq!(process.wait().expect("it ends").code(), 0);
     assert_eq!(String::from_utf8_lossy(&output), "/dev/pts/1\r\n11 33\r\n");
+}
+
+#[test]
+fn joined_command_gets_the_settings_of_its_own_configuration() {
+    let sandbox = Sandbox::default();
+    let sleeping = Sleeping::start(&sandbox);
+    let mut config = sandbox.config().expect("a sandbox");
+    let process = &mut config.process;
+    process.rlimits = vec![Rlimit {
+        resource: Resource::all()
+            .find(|resource| resource.name() == "RLIMIT_NOFILE")
+            .expect("it is known"),
+        soft: 37,
+        hard: 41,
+        pointer: String::new(),
+    }];
+    process.environment = vec!["PATH=/usr/bin:/bin".into(), "MARK=joined".into()];
+    process.working_dir = Some("/usr/bin".to_owned());
+    process.umask = Some(0o137);
+    // A plain user has but one id that is mapped.
+    let is_root = nix::unistd::geteuid().is_root();
+    let mut user = format!("{}:{}", nix::unistd::geteuid(), nix::unistd::getegid());
+    if is_root {
+        user = "1234:1235".to_owned();
+        process.user = user.parse().expect("a user");
+    }
+    let line = "ulimit -Sn; ulimit -Hn; pwd; umask; echo $(id -u):$(id -g); \
+                env | grep -vE '^(PWD|HOME|_|SHLVL|OLDPWD)=' | LC_ALL=C sort";
+    let (code, output) = inside(&sleeping.target(), &config, line);
+    assert_eq!(code, 0, "{output}");
+    let lines: Vec<_> = output.lines().collect();
+    let environment = ["MARK=joined", "PATH=/usr/bin:/bin"];
+    let expected = ["37", "41", "/usr/bin", "0137", &user];
+    assert_eq!(lines, [&expected[..], &environment].concat(), "{output}");
+}
+
+#[test]
+fn joined_command_gets_the_given_descriptor_and_no_other() {
+    let sandbox = Sandbox::default();
+    let sleeping = Sleeping::start(&sandbox);
+    let config = sandbox.config().expect("a sandbox");
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let (given, mut data) = std::io::pipe().expect("a pipe");
+    data.write_all(b"data\n").expect("room in the pipe");
+    drop(data);
+    let start = Start::new(&config, ["sh", "-c", "ls /proc/self/fd; cat <&5"])
+        .stdin(Stream::Null)
+        .stdout(Stream::Descriptor(OwnedFd::from(writer)))
+        .descriptor(OwnedFd::from(given), 5)
+        .expect("5 is free");
+    let process = exec_in(&sleeping.target(), None, start).expect("it joins");
+    let mut output = String::new();
+    File::from(OwnedFd::from(reader))
+        .read_to_string(&mut output)
+        .expect("text");
+    assert_eq!(process.wait().expect("it ends").code(), 0);
+    // 3 is the directory that ls reads: the lowest number that was free.
+    assert_eq!(output, "0\n1\n2\n3\n5\ndata\n");
+}
+
+#[test]
+fn zombie_is_no_target() {
+    let sleeping = Sleeping::start(&Sandbox::default());
+    let target = sleeping.target();
+    sleeping.0.signal(libc::SIGKILL).expect("it lives");
+    let mut polled = [nix::poll::PollFd::new(
+        target.as_fd(),
+        nix::poll::PollFlags::POLLIN,
+    )];
+    nix::poll::poll(&mut polled, nix::poll::PollTimeout::NONE).expect("poll");
+    let status = std::fs::read_to_string(format!("/proc/{}/status", target.pid()));
+    assert!(status.expect("not reaped").contains("State:\tZ"));
+    let pidfd = target.as_fd().try_clone_to_owned().expect("a copy");
+    let error = Target::from_pidfd(pidfd).expect_err("it is a zombie");
+    assert_eq!(error.kind(), Kind::Gone, "{error}");
+}
+
+#[test]
+fn h13_joined_command_does_not_run_without_its_label() {
+    let sandbox = Sandbox::default();
+    let sleeping = Sleeping::start(&sandbox);
+    let label = || Some("no-such-label-ns-exec".to_owned());
+    for is_apparmor in [true, false] {
+        let mut config = sandbox.config().expect("a sandbox");
+        match is_apparmor {
+            true => config.process.apparmor_profile = label(),
+            false => config.process.selinux_label = label(),
+        }
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        let start = Start::new(&config, ["echo", "ran"])
+            .stdin(Stream::Null)
+            .stdout(Stream::Descriptor(OwnedFd::from(writer)));
+        let error = exec_in(&sleeping.target(), None, start).expect_err("no such label");
+        assert!(error.to_string().contains("security label"), "{error}");
+        let mut output = String::new();
+        File::from(OwnedFd::from(reader))
+            .read_to_string(&mut output)
+            .expect("text");
+        assert_eq!(output, "");
+    }
 }
