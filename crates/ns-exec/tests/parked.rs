@@ -76,10 +76,10 @@ fn grouped(test: &str) -> Option<Config> {
     Some(config)
 }
 
-/// What the descriptors of a process lead to.
+/// What the descriptors of a process lead to; those that it closes meanwhile are left out.
 fn descriptors(pid: u32) -> Vec<String> {
     let listing = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
-    let targets = listing.map(|entry| fs::read_link(entry.unwrap().path()).unwrap());
+    let targets = listing.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
     targets
         .map(|target| target.to_str().unwrap().to_owned())
         .collect()
@@ -141,8 +141,10 @@ fn waiting_process_holds_its_streams_and_one_socket() {
     assert_eq!(held.len(), 1, "{held:?}");
     assert!(held[0].starts_with("socket:"), "{held:?}");
     created.start().unwrap();
-    let held = descriptors(pid);
-    assert_eq!(held, ["/dev/null"; 3], "the socket closed with the exec");
+    // The command may have files of its own open by now: its loader opens libraries.
+    let mut held = descriptors(pid);
+    held.retain(|target| target.starts_with("socket:"));
+    assert!(held.is_empty(), "the socket closed with the exec: {held:?}");
 }
 
 #[test]
