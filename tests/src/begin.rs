@@ -48,9 +48,8 @@ impl Need {
             Need::busybox => (!Path::new(crate::busybox::BUSYBOX).exists())
                 .then(|| format!("needs {} (package busybox-static)", crate::busybox::BUSYBOX)),
             Need::cgroup => {
-                let path = Path::new("/sys/fs/cgroup");
-                let is_writable = nix::unistd::access(path, nix::unistd::AccessFlags::W_OK).is_ok();
-                (!is_writable).then(|| "needs a writable /sys/fs/cgroup".to_owned())
+                let is_possible = ns_exec::can_make_groups();
+                (!is_possible).then(|| "needs control groups that it can write".to_owned())
             }
         }
     }

@@ -198,13 +198,17 @@ fn interfaces() -> BTreeSet<String> {
         .collect()
 }
 
-/// Our own membership, and every group that a test has made: their names begin with `ns-tests`.
+/// Our own membership, and every group that this process has named: such names have its pid in them. Other tests run
+/// beside this one.
 fn cgroups() -> BTreeSet<String> {
     let mut found = lines("/proc/self/cgroup");
+    let own = own_pid().to_string();
+    let is_ours =
+        |name: &str| name.starts_with("ns-tests") && name.split('-').any(|word| word == own);
     let root = Path::new("/sys/fs/cgroup");
     for hierarchy in entries(root) {
         for group in entries(&root.join(&hierarchy)) {
-            if group.starts_with("ns-tests") || hierarchy.starts_with("ns-tests") {
+            if is_ours(&group) || is_ours(&hierarchy) {
                 found.insert(format!("{hierarchy}/{group}"));
             }
         }

@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::Path;
 
 use nix::unistd::Pid;
-use ns_tests::{Busybox, Host, Output, Test, needs, wait_for_orphans, write_json};
+use ns_tests::{Busybox, Host, Output, Test, has_controller, needs, wait_for_orphans, write_json};
 use serde_json::{Value, json};
 
 fn group_name() -> String {
@@ -15,13 +15,6 @@ fn group_name() -> String {
 /// Whether control groups are laid out as v2 alone.
 fn is_unified() -> bool {
     Path::new("/sys/fs/cgroup/cgroup.controllers").exists()
-}
-
-fn has_controller(name: &str) -> bool {
-    let unified = std::fs::read_to_string("/sys/fs/cgroup/cgroup.controllers");
-    let legacy = Path::new("/sys/fs/cgroup").join(name);
-    legacy.join("tasks").exists()
-        || unified.is_ok_and(|list| list.split_whitespace().any(|one| one == name))
 }
 
 /// `nsrun run --id one` of a configuration with these keys, executed by a wrapper.
@@ -154,6 +147,26 @@ fn control_groups_that_are_read_only_are_told() {
         "hint: the cgroup file system is mounted read-only",
     ];
     check(&test, &wrapper, &with_group(&json!({})), &words);
+}
+
+/// As systemd leaves it: the hierarchies can be written, and the directory that they are mounted in cannot.
+#[test]
+fn sandbox_with_an_id_has_a_group_below_a_read_only_directory() {
+    const COVERED: &str = "mount --bind -o ro /sys/fs/cgroup /mnt || exit 99; \
+        for place in /sys/fs/cgroup/*/cgroup.procs; do place=$(dirname $place); \
+        mount --bind $place /mnt/${place##*/} || exit 99; done; \
+        mount --rbind /mnt /sys/fs/cgroup && exec \"$@\"";
+    let test = needs!(root, cgroup);
+    if is_unified() {
+        return test.skip("v2 is mounted at the directory itself");
+    }
+    let host = Host::new(&test);
+    let wrapper = ["unshare", "--mount", "sh", "-c", COVERED, "sh"];
+    let words = ["sandbox", "--id", "one", "--detach", "--", "sleep", "1000"];
+    assert_eq!(host.under(&wrapper, &words).run().text(), "");
+    host.done(&["pause", "one"]);
+    assert_eq!(host.status("one"), "paused");
+    host.delete("one", "a container in a group");
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! A private view of the machine's control groups: its own mount namespace, never the machine's.
 
 use std::fmt;
-use std::path::Path;
+use std::fs::{self, File};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -51,11 +54,38 @@ pub(crate) fn enter(view: View) -> Result<()> {
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     mount(None::<&str>, "/", None::<&str>, private, None::<&str>).while_doing("make / private")?;
     if step == Step::RemoveUnified {
-        return umount2(UNIFIED, MntFlags::MNT_DETACH).while_doing(UNIFIED);
+        return cover_with_legacy();
     }
     umount2(BASE, MntFlags::MNT_DETACH).while_doing(BASE)?;
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some("cgroup2"), BASE, Some("cgroup2"), flags, None::<&str>).while_doing("mount cgroup2")
+}
+
+/// Mounts a directory of our own that has every hierarchy but the one of v2. Under the machine's own, the place of that
+/// one would be left as a directory that engines take for it and write into.
+fn cover_with_legacy() -> Result<()> {
+    let own = File::open(BASE).while_doing(BASE)?;
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(Some("tmpfs"), BASE, Some("tmpfs"), flags, Some("mode=755")).while_doing(BASE)?;
+    let covered = PathBuf::from(format!("/proc/self/fd/{}", own.as_raw_fd()));
+    for entry in fs::read_dir(&covered).while_doing(BASE)? {
+        let entry = entry.while_doing(BASE)?;
+        let place = Path::new(BASE).join(entry.file_name());
+        if place == Path::new(UNIFIED) {
+            continue;
+        }
+        let step = match fs::read_link(entry.path()) {
+            Ok(target) => symlink(target, &place),
+            Err(_) => fs::create_dir(&place),
+        };
+        step.while_doing(place.display())?;
+        if !place.is_symlink() {
+            let source = Some(&entry.path());
+            mount(source, &place, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+                .while_doing(place.display())?;
+        }
+    }
+    Ok(())
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

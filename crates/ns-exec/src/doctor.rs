@@ -2,6 +2,7 @@
 
 use std::fs::{metadata, read_to_string};
 
+use nix::unistd::AccessFlags;
 use ns_config::{Config, IdMap, NamespaceKind, Rootfs};
 
 use crate::error::{Error, Kind, Result, Stage};
@@ -48,6 +49,23 @@ pub fn refuse_gained_rights() -> Result<()> {
     let message = "this program is setuid, setgid or has file capabilities, and would act for its caller with them";
     Err(Error::new(Kind::Denied, Stage::Configuration, message)
         .with_hint("take them away (chmod ug-s, setcap -r); without root a user namespace is used"))
+}
+
+/// Whether the caller can make control groups in every hierarchy that is mounted, judged by the mounts and the
+/// permissions of their roots; nothing is made.
+///
+/// For a program that gives a container a group where that takes no right it lacks.
+#[must_use]
+pub fn can_make_groups() -> bool {
+    let Ok(layout) = ns_cgroups::Layout::detect() else {
+        return false;
+    };
+    let is_writable = |hierarchy: &ns_cgroups::Hierarchy| {
+        let root = hierarchy.mount_point();
+        hierarchy.is_writable() && nix::unistd::access(root, AccessFlags::W_OK).is_ok()
+    };
+    let hierarchies = layout.hierarchies();
+    !hierarchies.is_empty() && hierarchies.iter().all(is_writable)
 }
 
 fn kernel() -> Finding {

@@ -51,7 +51,7 @@ mod terminal;
 mod user;
 
 pub use container::{Container, Status};
-pub use doctor::{Finding, doctor, refuse_gained_rights};
+pub use doctor::{Finding, can_make_groups, doctor, refuse_gained_rights};
 pub use error::{Error, Kind, Result, Stage};
 pub use exec::{CreateCommand, default_create_command, exec};
 pub use exec_in::{Target, exec_in};

@@ -42,10 +42,7 @@ pub(crate) fn config(
 /// takes no right that we may lack.
 fn cgroup(flags: &SandboxFlags) -> Option<CgroupConfig> {
     let limits = crate::verbs::settings(&flags.limits);
-    let can_make = || {
-        let is_writable = nix::unistd::access("/sys/fs/cgroup", nix::unistd::AccessFlags::W_OK);
-        nix::unistd::geteuid().is_root() && is_writable.is_ok()
-    };
+    let can_make = || nix::unistd::geteuid().is_root() && ns_exec::can_make_groups();
     let is_wanted = flags.name.id.is_some() && can_make();
     if limits == CgroupConfig::default() && !is_wanted {
         return None;
