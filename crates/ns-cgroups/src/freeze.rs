@@ -9,6 +9,7 @@ use crate::{
     dir::Dir,
     error::{Error, Kind, Result},
     group::Cgroup,
+    spec::Existing,
     wait::{Deadline, wait_for_event},
 };
 
@@ -105,6 +106,22 @@ impl Cgroup {
         })
     }
 
+    /// Thaws a group that a start left frozen when it died. A process that is cloned into a frozen group never comes to
+    /// its first step, and whoever cloned it waits without end.
+    pub(crate) fn refuse_frozen(&self, existing: Existing) -> Result<()> {
+        if self.freezer().is_err() || !self.is_frozen()? {
+            return Ok(());
+        }
+        if existing != Existing::Share {
+            return self.thaw(THAW_OF_EMPTY);
+        }
+        Err(
+            Error::new(Kind::Busy, "make control group", "it is frozen already").with_hint(
+                "thaw it first: what is started in it would stand still, and its starter with it",
+            ),
+        )
+    }
+
     fn refuse_own_process(&self) -> Result<()> {
         let own = i32::try_from(std::process::id()).unwrap_or(0);
         if !self.processes()?.contains(&own) {
@@ -115,6 +132,9 @@ impl Cgroup {
             .with_hint("it would stop itself; call from outside of the group"))
     }
 }
+
+/// Nothing is in it that would have to wake up.
+const THAW_OF_EMPTY: Duration = Duration::from_millis(100);
 
 /// What the group is frozen by.
 pub(crate) enum Freezer<'g> {

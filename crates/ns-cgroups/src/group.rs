@@ -95,6 +95,8 @@ impl Cgroup {
     /// | `NotFound` | ENOENT | an absolute parent of the seed's form is not there |
     /// | `Unsupported` | | no hierarchy has a controller that a setting needs, or v2 lacks the setting |
     /// | `Busy` | EBUSY | the group above has members, so its children get no controllers (v2) |
+    /// | `Busy` | | the group is shared and frozen |
+    /// | `TimedOut` | | a group above is frozen |
     /// | `InvalidValue` | EINVAL, ERANGE | the kernel refuses a value |
     /// | `Denied` | EACCES, EPERM, EROFS | this part of the tree is not ours |
     /// | `Limit` | EAGAIN | there are too many groups |
@@ -104,7 +106,8 @@ impl Cgroup {
     pub fn create(layout: &Layout, spec: &CgroupSpec) -> Result<Self> {
         let members = create::members(layout, spec)?;
         let group = Cgroup { members };
-        match group.apply_settings(spec.config(), Phase::Create) {
+        let applied = group.apply_settings(spec.config(), Phase::Create);
+        match applied.and_then(|()| group.refuse_frozen(spec.existing())) {
             Ok(()) => Ok(group),
             Err(error) => Err(create::undo_all(&group.members, error)),
         }

@@ -136,6 +136,40 @@ fn group_that_is_there_is_refused_or_taken_over_when_empty_or_shared() {
 }
 
 #[test]
+fn group_that_is_left_frozen_is_thawed_and_one_below_a_frozen_group_is_refused() {
+    for layout in layouts() {
+        let config = config();
+        let Some(group) = make(&layout, "group_that_is_left_frozen", &config) else {
+            return;
+        };
+        if let Err(error) = group.0.freeze(SOON) {
+            println!(
+                "SKIP group_that_is_left_frozen_is_thawed_and_one_below_a_frozen_group_is_refused: {error}"
+            );
+            return;
+        }
+        let with = |existing| {
+            let spec = CgroupSpec::new(&config).unwrap().with_existing(existing);
+            Cgroup::create(&layout, &spec)
+        };
+        let error = with(Existing::Share).unwrap_err();
+        assert_eq!(error.kind(), Kind::Busy, "{error}");
+        let mut below = config.clone();
+        below.parent = format!("{}/{}", config.parent, config.name);
+        below.name = "below".to_owned();
+        let spec = CgroupSpec::new(&below).unwrap();
+        let error = Cgroup::create(&layout, &spec).unwrap_err();
+        assert_eq!(error.kind(), Kind::TimedOut, "{error}");
+        assert!(error.hint().unwrap().contains("above"), "{error:?}");
+        let taken = with(Existing::TakeOverEmpty).unwrap();
+        assert!(!taken.is_frozen().unwrap());
+        let process = Process::sleeping();
+        taken.join(process.pid()).unwrap();
+        taken.kill(SOON).unwrap();
+    }
+}
+
+#[test]
 fn refused_limit_leaves_nothing_behind() {
     for layout in layouts() {
         let mut config = config();
