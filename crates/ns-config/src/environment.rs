@@ -1,7 +1,7 @@
 //! The command's environment.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     ffi::{OsStr, OsString},
     os::unix::ffi::OsStrExt,
 };
@@ -32,7 +32,7 @@ pub fn merge_environment(
     entries: impl IntoIterator<Item = OsString>,
 ) -> Result<Vec<OsString>, Error> {
     let mut merged: Vec<OsString> = Vec::new();
-    let mut place_by_name: HashMap<OsString, usize> = HashMap::new();
+    let mut place_by_name: BTreeMap<OsString, usize> = BTreeMap::new();
     for entry in entries {
         let name = check_entry(&entry)
             .map_err(|problem| Error::new("read environment", *problem))?
