@@ -1,5 +1,7 @@
 //! `nsrun`: runs a command in a fresh container. Argument parsing and printing only.
 
+#![cfg_attr(all(target_env = "gnu", not(test)), no_main)]
+
 mod arguments;
 mod convert;
 mod exec;
@@ -8,21 +10,25 @@ mod launch;
 mod nsinit;
 mod report;
 mod sandbox;
+#[cfg(all(target_env = "gnu", not(test)))]
+mod sys;
 mod verbs;
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, error::ErrorKind};
 
 use arguments::{Arguments, Explainable, Verb};
 use report::Failure;
 
-fn main() -> ExitCode {
-    match run() {
-        Ok(code) => ExitCode::from(code),
-        Err(failure) => failure.report(),
-    }
+/// The entry where `sys` has none.
+#[cfg(not(all(target_env = "gnu", not(test))))]
+fn main() -> std::process::ExitCode {
+    exit_code().into()
+}
+
+fn exit_code() -> u8 {
+    run().unwrap_or_else(Failure::report)
 }
 
 fn run() -> Result<u8, Failure> {

@@ -2,7 +2,6 @@
 
 use std::io::Write as _;
 use std::path::Path;
-use std::process::ExitCode;
 
 use ns_exec::{Kind, Stage};
 
@@ -74,10 +73,10 @@ impl Failure {
         also.chain([last]).collect()
     }
 
-    /// Prints the error as what ends the program.
-    pub(crate) fn report(self) -> ExitCode {
+    /// Prints the error as what ends the program; gives the exit code.
+    pub(crate) fn report(self) -> u8 {
         self.tell();
-        ExitCode::from(self.code)
+        self.code
     }
 
     /// Prints the error and goes on.
