@@ -4,15 +4,17 @@ use std::fs::File;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use ns_tests::{Busybox, Test, needs, variants, wait_for_orphans};
+use ns_tests::{Busybox, Host, Test, needs, variants, wait_for_orphans};
 
 variants![
     stdin_is_piped_through,
     stdin_that_is_closed_is_an_empty_one,
     stdout_and_stderr_that_are_closed_are_dev_null,
+    streams_that_are_closed_are_no_files_of_ours,
     stdout_that_is_full_is_the_commands_error,
     stdout_that_is_full_is_our_error_when_we_write,
     stdout_that_nobody_reads_ends_the_writer,
+    stdout_that_nobody_reads_is_our_error_when_we_write,
     term_ends_a_command_that_does_not_handle_it,
     term_runs_the_commands_own_handler,
     signals_are_all_passed_on,
@@ -47,6 +49,16 @@ fn stdout_and_stderr_that_are_closed_are_dev_null(test: &Test) {
     let output = test
         .nsrun_under(&wrapper, ["sandbox", "--", "sh", "-c", script])
         .run();
+    assert_eq!(output.code, 0, "{output:?}");
+}
+
+/// The first files of a start with an id are opened before the streams are looked at.
+fn streams_that_are_closed_are_no_files_of_ours(test: &Test) {
+    let host = Host::new(test);
+    let wrapper = ["sh", "-c", "exec \"$@\" <&- >&- 2>&-", "sh"];
+    let script = "for number in 0 1 2; do [ $(readlink /proc/$$/fd/$number) = /dev/null ] || exit 3$number; done";
+    let words = ["sandbox", "--id", "one", "--", "sh", "-c", script];
+    let output = host.under(&wrapper, &words).run();
     assert_eq!(output.code, 0, "{output:?}");
 }
 
@@ -85,6 +97,13 @@ fn stdout_that_nobody_reads_ends_the_writer(test: &Test) {
     running.close_stdout();
     let output = running.wait();
     assert_eq!(output.stderr.trim(), "141", "{output:?}");
+}
+
+fn stdout_that_nobody_reads_is_our_error_when_we_write(test: &Test) {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let output = test.nsrun(["--help"]).stdout(writer).run();
+    output.assert_error(125, &["write to the standard output", "Broken pipe"]);
 }
 
 const SLEEP: &str = "echo ready; exec sleep 1000";
