@@ -1,9 +1,11 @@
 //! The tests in a privileged container: by docker, by podman, or by our own program.
 //!
 //! All three start from the same [`Tree`]. An engine has its storage, its state and its daemon below a directory of the
-//! run; nothing of it is left.
+//! run; nothing of it is left, whatever ends the run: a [`Guard`] removes it.
 
 mod daemon;
+mod guard;
+mod remains;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -21,6 +23,10 @@ use crate::view::{self, View};
 use crate::workspace::{Workspace, succeed};
 
 use daemon::Daemon;
+use guard::Guard;
+use remains::Remains;
+
+pub(crate) use guard::Guarding;
 
 /// What starts the container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -50,12 +56,15 @@ impl Engine {
     pub(crate) fn run(self, workspace: &Workspace, job: &Job, tally: &mut Tally) -> Result<()> {
         let parent = workspace.target.join("itest");
         make_directory(&parent)?;
-        let directory = tempfile::tempdir_in(&parent).while_doing(parent.display())?;
-        let tree = Tree::build(&directory.path().join("tree"), workspace, job)?;
+        Remains::remove_abandoned(&parent);
+        let guard = Guard::start(&parent)?;
+        let Remains { name, directory } = guard.remains();
+        make_directory(&directory)?;
+        let tree = Tree::build(&directory.join("tree"), workspace, job)?;
         tree.add_script(START, START_TEXT)?;
         let run = Run {
-            name: format!("ns-itest-{}", std::process::id()),
-            directory: directory.path(),
+            name,
+            directory,
             tree,
             job,
         };
@@ -64,8 +73,7 @@ impl Engine {
             Engine::Podman => (run.in_podman(tally), "infrastructure: podman: "),
             Engine::Nsrun | Engine::Any => (run.in_nsrun(tally), ""),
         };
-        let path = directory.path().to_owned();
-        directory.close().while_doing(path.display())?;
+        drop(guard);
         if let End::Broken(why) = end? {
             let failed = Outcome::Failed(format!("{whose}{why}"));
             tally.add("privileged container", failed);
@@ -88,7 +96,7 @@ impl Engine {
 /// One run in a container.
 struct Run<'a> {
     name: String,
-    directory: &'a Path,
+    directory: PathBuf,
     tree: Tree,
     job: &'a Job,
 }
@@ -105,24 +113,7 @@ impl Run<'_> {
     }
 
     fn in_podman(&self, tally: &mut Tally) -> Result<End> {
-        let command = || {
-            let mut command = Command::new("podman");
-            for (option, name) in [
-                ("--root", "root"),
-                ("--runroot", "runroot"),
-                ("--tmpdir", "tmp"),
-            ] {
-                command
-                    .arg(option)
-                    .arg(self.directory.join("podman").join(name));
-            }
-            command.args(["--cgroup-manager=cgroupfs", "--events-backend=file"]);
-            if view::machine_view().is_ok_and(|machine| machine == View::Hybrid) {
-                // crun refuses such machines.
-                command.arg("--runtime=runc");
-            }
-            command
-        };
+        let storage = self.directory.join("podman");
         // Its defaults are more than a process without CAP_SYS_RESOURCE may ask for.
         let flags = [
             "--privileged",
@@ -130,12 +121,7 @@ impl Run<'_> {
             "--ulimit=nproc=1000:1000",
         ];
         let flags = flags.map(str::to_owned);
-        let end = self.import_and_run(command, "podman", &flags, tally);
-        // The storage is a mount.
-        let _unmounted = command()
-            .args(["system", "reset", "--force"])
-            .is_quiet_success();
-        end
+        self.import_and_run(|| podman(&storage), "podman", &flags, tally)
     }
 
     fn import_and_run(
@@ -165,15 +151,7 @@ impl Run<'_> {
         run.args(["run", "--network=none", "--name", &self.name]);
         run.arg(format!("--cgroup-parent=/{}", self.name));
         run.args(flags).args([&self.name, START]);
-        let end = inside::follow(&mut run, place, LIMIT, tally);
-        let _removed = engine()
-            .args(["rm", "--force", &self.name])
-            .is_quiet_success();
-        let _removed = engine()
-            .args(["rmi", "--force", &self.name])
-            .is_quiet_success();
-        remove_cgroups(&self.name);
-        end
+        inside::follow(&mut run, place, LIMIT, tally)
     }
 
     fn in_nsrun(&self, tally: &mut Tally) -> Result<End> {
@@ -265,25 +243,22 @@ fn docker(socket: Option<&Path>) -> Command {
     command
 }
 
-/// Engines leave the parent of their containers, and some a group of their own in it.
-fn remove_cgroups(name: &str) {
-    let base = Path::new("/sys/fs/cgroup");
-    let hierarchies = fs::read_dir(base).into_iter().flatten().flatten();
-    let places = hierarchies
-        .map(|entry| entry.path())
-        .chain([PathBuf::from(base)]);
-    for place in places {
-        remove_group(&place.join(name));
+/// Podman with everything of its own in the directory.
+fn podman(storage: &Path) -> Command {
+    let mut command = Command::new("podman");
+    for (option, name) in [
+        ("--root", "root"),
+        ("--runroot", "runroot"),
+        ("--tmpdir", "tmp"),
+    ] {
+        command.arg(option).arg(storage.join(name));
     }
-}
-
-/// The kernel refuses to remove groups that have members.
-fn remove_group(group: &Path) {
-    let below = fs::read_dir(group).into_iter().flatten().flatten();
-    for entry in below.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
-        remove_group(&entry.path());
+    command.args(["--cgroup-manager=cgroupfs", "--events-backend=file"]);
+    if view::machine_view().is_ok_and(|machine| machine == View::Hybrid) {
+        // crun refuses such machines.
+        command.arg("--runtime=runc");
     }
-    let _removed = fs::remove_dir(group);
+    command
 }
 
 trait QuietSuccess {

@@ -29,7 +29,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{bench::Bench, ci::Ci, inside::Inside, itest::Itest, workspace::Workspace};
+use crate::{
+    bench::Bench, ci::Ci, engine::Guarding, inside::Inside, itest::Itest, workspace::Workspace,
+};
 
 /// The commands of this workspace.
 #[derive(Debug, Parser)]
@@ -50,6 +52,9 @@ enum Verb {
     /// Runs the tests of a job and reports each; what `itest` and `ci` start elsewhere.
     #[command(hide = true)]
     Inside(Inside),
+    /// Removes what a run in a container made, once the run has ended; what `itest` and `ci` start first.
+    #[command(hide = true)]
+    Guard(Guarding),
     /// Measures, always against a floor program in the same run.
     Bench(Bench),
 }
@@ -58,6 +63,7 @@ fn run(verb: Verb) -> failure::Result<ExitCode> {
     match verb {
         // There is no cargo where it runs.
         Verb::Inside(inside) => inside.run(),
+        Verb::Guard(guarding) => guarding.run(),
         Verb::Ci(ci) => ci.run(&Workspace::load()?),
         Verb::Tidy => tidy::run(&Workspace::load()?),
         Verb::Itest(itest) => itest.run(&Workspace::load()?),

@@ -6,22 +6,18 @@ use std::process::Command;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-
 use super::{QuietSuccess, docker};
 use crate::failure::{Failure, Result, While};
 
-/// A running daemon; ended when dropped.
+/// A running daemon; the run's [`Guard`](super::Guard) ends it.
 #[derive(Debug)]
 pub(super) struct Daemon {
-    pid: Pid,
-    /// Disconnected once it has ended and was reaped; its pid means nothing from then on.
+    /// Disconnected once it has ended and was reaped.
     running: Receiver<()>,
     directory: PathBuf,
 }
 
-/// To answer, and to end.
+/// To answer.
 const PATIENCE: Duration = Duration::from_secs(120);
 const STEP: Duration = Duration::from_millis(200);
 
@@ -44,14 +40,12 @@ impl Daemon {
             .stderr(log_too)
             .spawn()
             .while_doing("dockerd (package docker.io)")?;
-        let pid = Pid::from_raw(child.id().cast_signed());
         let (sender, running) = mpsc::channel();
         std::thread::spawn(move || {
             let _status = child.wait();
             drop(sender);
         });
         let daemon = Daemon {
-            pid,
             running,
             directory: directory.into(),
         };
@@ -75,26 +69,5 @@ impl Daemon {
 
     fn has_ended_within(&self, time: Duration) -> bool {
         self.running.recv_timeout(time) == Err(RecvTimeoutError::Disconnected)
-    }
-
-    /// At SIGTERM it ends its containers and its containerd.
-    fn end(&self) -> Result<()> {
-        if self.has_ended_within(Duration::ZERO) {
-            return Ok(());
-        }
-        kill(self.pid, Signal::SIGTERM).while_doing("end dockerd")?;
-        if self.has_ended_within(PATIENCE) {
-            return Ok(());
-        }
-        kill(self.pid, Signal::SIGKILL).while_doing("kill dockerd")?;
-        Err(Failure::new("dockerd did not end by itself and was killed"))
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        if let Err(failure) = self.end() {
-            println!("left behind: {failure}");
-        }
     }
 }
