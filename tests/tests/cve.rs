@@ -326,7 +326,7 @@ const CHANGE_MASK: &str = "for mask in /proc/keys /proc/timer_list /proc/interru
 #[test]
 fn cve_2025_31133_masks_are_made_of_the_hosts_null_device() {
     let test = needs!(root, busybox);
-    let host_null = fs::metadata("/dev/null").expect("set up the attack");
+    let host_null = node_of("/dev/null");
     for target in [
         "/proc/sys/kernel/core_pattern",
         "/proc/sysrq-trigger",
@@ -354,17 +354,7 @@ fn cve_2025_31133_masks_are_made_of_the_hosts_null_device() {
         "safe",
         "the host's null device is changed through a mask"
     );
-    use std::os::unix::fs::MetadataExt as _;
-    let now = fs::metadata("/dev/null").expect("set up the attack");
-    assert_eq!(
-        (
-            host_null.ino(),
-            host_null.mode(),
-            host_null.uid(),
-            host_null.gid()
-        ),
-        (now.ino(), now.mode(), now.uid(), now.gid())
-    );
+    assert_eq!(node_of("/dev/null"), host_null);
 }
 
 #[test]
@@ -398,9 +388,7 @@ fn cve_2025_52565_console_is_the_containers_own_terminal() {
             shape.put(&attack, "dev/pts");
             let mut keys = json!({"tty": true});
             if in_volume {
-                let volume = attack.in_image("dev");
-                let dev = json!({"type": "bind", "source": volume, "destination": "/dev", "writable": true});
-                keys["mount_config"] = json!({"mounts": [dev]});
+                keys["mount_config"] = json!({"mounts": [image_dev(&attack)]});
             }
             let config = write_json(test.path(), &attack.config_with(&keys));
             let pty = Pty::new(24, 80);
@@ -469,36 +457,50 @@ fn cve_2026_47766_device_through_a_link_stays_inside() {
 #[test]
 fn cve_2026_88264_console_and_null_never_touch_a_host_file() {
     let test = needs!(root, busybox);
+    let host_null = node_of("/dev/null");
     for shape in Shape::ALL {
         for user in ["", "1000:1000"] {
-            let attack = Attack::named(&test, &format!("{shape:?}{}", user.len()));
-            shape.put(&attack, "dev/null");
-            shape.put(&attack, "dev/console");
-            let config = write_json(test.path(), &attack.config_with(&json!({"user": user})));
-            let null = || {
-                fs::File::options()
-                    .read(true)
-                    .write(true)
-                    .open("/dev/null")
-                    .expect("set up the attack")
-            };
-            // A runtime that hands the streams to the user changes their owner.
-            let output = test
-                .nsrun([
-                    "run",
-                    "--config",
-                    config.to_str().expect("set up the attack"),
-                    "--",
-                    "/bin/echo",
-                    "lost",
-                ])
-                .stdin(null())
-                .stdout(null())
-                .run();
-            assert_eq!((output.code, output.stderr.as_str()), (0, ""), "{shape:?}");
-            attack.assert_canary_untouched();
+            for in_volume in [false, true] {
+                let attack = Attack::named(&test, &format!("{shape:?}{}{in_volume}", user.len()));
+                shape.put(&attack, "dev/null");
+                shape.put(&attack, "dev/console");
+                let mut keys = json!({"user": user});
+                if in_volume {
+                    keys["mount_config"] = json!({"mounts": [image_dev(&attack)]});
+                }
+                let config = attack.config_with(&keys);
+                let output = with_null_streams(&test, &config, &["/bin/echo", "lost"]);
+                assert_safe_or_refused(&format!("{shape:?} {in_volume}"), &output, "");
+                assert!(in_volume || output.code == 0, "{shape:?}: {output:#?}");
+                attack.assert_canary_untouched();
+                // A runtime that hands the streams to the user changes their owner.
+                assert_eq!(node_of("/dev/null"), host_null, "{shape:?} {user}");
+            }
         }
     }
+}
+
+/// The image's own `/dev` instead of a fresh one.
+fn image_dev(attack: &Attack<'_>) -> Value {
+    json!({"type": "bind", "source": attack.in_image("dev"), "destination": "/dev", "writable": true})
+}
+
+fn node_of(path: &str) -> (u64, u32, u32, u32) {
+    use std::os::unix::fs::MetadataExt as _;
+    let node = fs::metadata(path).expect("stat");
+    (node.ino(), node.mode(), node.uid(), node.gid())
+}
+
+fn with_null_streams(test: &Test, config: &Value, command: &[&str]) -> ns_tests::Output {
+    let config = write_json(test.path(), config);
+    let null = || fs::File::options().read(true).write(true).open("/dev/null");
+    test.nsrun(["run", "--config"])
+        .args([config])
+        .args(["--"])
+        .args(command)
+        .stdin(null().expect("/dev/null"))
+        .stdout(null().expect("/dev/null"))
+        .run()
 }
 
 /// `ioctl(2)` by perl, which every Debian has, on a terminal that the sandbox shares with the caller.

@@ -255,7 +255,12 @@ fn cve_2025_52565_places_below_dev_that_are_links_stay_inside(place: &Place) {
         for shape in SHAPES {
             let rootfs = place.fresh_rootfs(&format!("{name}-{shape:?}"));
             fs::create_dir(rootfs.join("dev")).unwrap();
-            shape.make(&rootfs.join("dev").join(name), &place.canary());
+            // A device is mounted on a file only.
+            let outside = match name {
+                "console" => place.canary().join("file"),
+                _ => place.canary(),
+            };
+            shape.make(&rootfs.join("dev").join(name), &outside);
             let mut config = bare_config(rootfs.to_str().unwrap());
             let pts = mount("/dev/pts", filesystem("devpts"));
             let shm = mount("/dev/shm", filesystem("tmpfs"));
@@ -270,6 +275,9 @@ fn cve_2025_52565_places_below_dev_that_are_links_stay_inside(place: &Place) {
             config.masked_paths = vec![format!("/dev/{name}")];
             config.readonly_paths = vec![format!("/dev/{name}")];
             drop(fill(&config));
+            let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
+            let canary = format!(" {}", place.canary().display());
+            assert!(!table.contains(&canary), "{name} {shape:?}:\n{table}");
         }
     }
 }
