@@ -7,14 +7,14 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use ns_cgroups::Cgroup;
 use ns_config::{Config, NamespaceKind, ResolvedUser};
 use ns_init::{
-    Command, Create, Groups, Init, Inside, Launch, Missing, Op, Plan, PlanBuilder, Slot,
+    Command, Create, Groups, Init, Inside, Launch, Missing, Op, Opening, Plan, PlanBuilder, Slot,
 };
 use ns_mount::{Root, private_procfs};
 
 use crate::container::{Container, group_is_frozen};
 use crate::error::{Error, Kind, Result, Stage};
 use crate::process::Process;
-use crate::resources::Resources;
+use crate::resources::{Resources, tasks_files};
 use crate::sequence::into_running;
 use crate::start::{Start, inherit};
 
@@ -64,17 +64,17 @@ impl Target {
 
     /// A zombie can be signalled and cannot be joined.
     fn check_alive(&self) -> Result<()> {
-        let has_ended = crate::sys::is_readable(self.pidfd.as_fd()).map_err(|errno| {
-            Error::from_errno(
-                Stage::Caller,
-                "look at the process: poll(pidfd)",
-                errno as i32,
-            )
-        })?;
-        match has_ended {
+        match self.has_ended()? {
             true => Err(gone()),
             false => Ok(()),
         }
+    }
+
+    pub(crate) fn has_ended(&self) -> Result<bool> {
+        crate::sys::is_readable(self.pidfd.as_fd()).map_err(|errno| {
+            let step = "look at the process: poll(pidfd)";
+            Error::from_errno(Stage::Caller, step, errno as i32)
+        })
     }
 
     /// Opens a file of the process's directory in procfs, and makes sure that it was its own.
@@ -199,10 +199,7 @@ impl Joining {
 
     /// Makes the process, in the group from its first moment, and returns when its plan is done.
     pub(crate) fn run(self, cgroup: Option<&Cgroup>) -> Result<Process> {
-        let tasks = cgroup.map(Cgroup::tasks_files).transpose();
-        let tasks = tasks
-            .map_err(|error| crate::resources::from_cgroups(Stage::Caller, &error))?
-            .unwrap_or_default();
+        let tasks = tasks_files(cgroup)?;
         let how = Launch {
             cgroup: cgroup.and_then(Cgroup::dir_fd),
             tasks: &tasks,
@@ -297,19 +294,9 @@ fn open_terminal(
     size: crate::WindowSize,
     plan: &mut PlanBuilder,
 ) -> Result<Slot> {
-    let [root, devpts, primary, peer] =
-        ["/", "/dev/pts", "terminal", "the terminal's peer"].map(|name| plan.slot(name));
-    let path = plan.text("/")?;
-    let opening = ns_init::Opening::Directory;
-    plan.push(
-        "open the root",
-        Op::OpenHost {
-            out: root,
-            path,
-            opening,
-            missing: Missing::Fail,
-        },
-    );
+    let root = open_root(plan)?;
+    let [devpts, primary, peer] =
+        ["/dev/pts", "terminal", "the terminal's peer"].map(|name| plan.slot(name));
     let path = plan.text("/dev/pts")?;
     let create = Create::Nothing;
     plan.push(
@@ -341,6 +328,21 @@ fn open_terminal(
         Op::SendDescriptor { slot: primary },
     );
     Ok(peer)
+}
+
+/// The root that was joined with the mount namespace.
+pub(crate) fn open_root(plan: &mut PlanBuilder) -> Result<Slot> {
+    let (out, path) = (plan.slot("/"), plan.text("/")?);
+    plan.push(
+        "open the root",
+        Op::OpenHost {
+            out,
+            path,
+            opening: Opening::Directory,
+            missing: Missing::Fail,
+        },
+    );
+    Ok(out)
 }
 
 fn gone() -> Error {

@@ -2,12 +2,12 @@
 
 use ns_cgroups::Cgroup;
 use ns_config::{Device, DeviceKind, NamespaceKind};
-use ns_init::{Create, Missing, Op, Opening, PlanBuilder, Slot};
+use ns_init::{Create, Missing, Op, PlanBuilder};
 use ns_network::{Interface, NetnsFd};
 
 use crate::container::Container;
 use crate::error::{Error, Kind, Result, Stage};
-use crate::exec_in::{Joining, Target, join};
+use crate::exec_in::{Joining, Target, join, open_root};
 use crate::resources::from_network;
 
 impl Container<'_> {
@@ -111,20 +111,6 @@ fn run_inside(
             Err(Error::new(Kind::Gone, Stage::Caller, message))
         }
     }
-}
-
-fn open_root(plan: &mut PlanBuilder) -> Result<Slot> {
-    let (out, path) = (plan.slot("/"), plan.text("/")?);
-    plan.push(
-        "open the root",
-        Op::OpenHost {
-            out,
-            path,
-            opening: Opening::Directory,
-            missing: Missing::Fail,
-        },
-    );
-    Ok(out)
 }
 
 /// The directory and the last name of a path, which is no step upwards.

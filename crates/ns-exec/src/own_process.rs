@@ -221,11 +221,7 @@ fn validate(config: &Config) -> Result<()> {
 }
 
 fn check_alive(process: &Target) -> Result<()> {
-    let has_ended = crate::sys::is_readable(process.as_fd()).map_err(|errno| {
-        let step = "look at the process: poll(pidfd)";
-        Error::from_errno(Stage::Caller, step, errno as i32)
-    })?;
-    match has_ended {
+    match process.has_ended()? {
         false => Ok(()),
         true => {
             let message = format!("process {} has ended", process.pid());

@@ -126,10 +126,7 @@ impl Resources {
 
     /// The v1 groups that the process joins as its first step.
     pub(crate) fn tasks_files(&self) -> Result<Vec<(OwnedFd, String)>> {
-        let files = self.cgroup.as_ref().map(Cgroup::tasks_files).transpose();
-        files
-            .map(Option::unwrap_or_default)
-            .map_err(|error| from_cgroups(Stage::Caller, &error))
+        tasks_files(self.cgroup())
     }
 
     /// The v2 group that the process is cloned into.
@@ -175,6 +172,14 @@ impl Resources {
         let gone = cgroup.kill(TEARDOWN).and_then(|()| cgroup.remove(TEARDOWN));
         gone.map_err(|error| from_cgroups(Stage::Caller, &error))
     }
+}
+
+/// The v1 groups that a new process joins as its first step, to be in the group.
+pub(crate) fn tasks_files(cgroup: Option<&Cgroup>) -> Result<Vec<(OwnedFd, String)>> {
+    let files = cgroup.map(Cgroup::tasks_files).transpose();
+    files
+        .map(Option::unwrap_or_default)
+        .map_err(|error| from_cgroups(Stage::Caller, &error))
 }
 
 /// The configured group, and where groups are here; `None` when the configuration has none.
