@@ -618,6 +618,39 @@ fn mknod_obeys_the_device_rules_of_the_group() {
 }
 
 #[test]
+fn mknod_in_a_paused_container_is_refused() {
+    let test = needs!(root, busybox, cgroup);
+    let Some(nsinit) = Nsinit::new(&test) else {
+        return;
+    };
+    let mut config = nsinit.config();
+    let name = format!("ns-tests-paused-{}", std::process::id());
+    config["cgroups"] = json!({"name": name, "allow_all_devices": true});
+    nsinit.configure(&config);
+    nsinit.while_running(|| {
+        let _paused = Paused::new(&nsinit);
+        let mknod = nsinit.run(&["exec", "--func", "mknod", "--", "/tmp/x", "c", "1", "3"]);
+        mknod.assert_error(125, &["is paused"]);
+    });
+}
+
+/// Goes on when it is dropped: what is paused does not end.
+struct Paused<'a, 't>(&'a Nsinit<'t>);
+
+impl<'a, 't> Paused<'a, 't> {
+    fn new(nsinit: &'a Nsinit<'t>) -> Self {
+        assert_eq!(nsinit.run(&["pause"]).text(), "");
+        Paused(nsinit)
+    }
+}
+
+impl Drop for Paused<'_, '_> {
+    fn drop(&mut self) {
+        let _resumed = self.0.run(&["unpause"]);
+    }
+}
+
+#[test]
 fn mknod_in_a_user_namespace_is_refused() {
     let test = needs!(plain, user_namespace, busybox);
     let Some(nsinit) = Nsinit::new(&test) else {

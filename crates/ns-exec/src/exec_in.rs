@@ -366,6 +366,12 @@ impl Container<'_> {
     /// | `Hostile` | its process is another by now |
     /// | `Busy` | it is paused: the new command would stand still as well |
     pub fn exec(&self, start: Start<'_>) -> Result<Process> {
+        let (target, cgroup) = self.joinable()?;
+        exec_in(&target, cgroup.as_ref(), start)
+    }
+
+    /// What a new process joins. In a paused group it would stand still, and its caller would wait for it.
+    pub(crate) fn joinable(&self) -> Result<(Target, Option<Cgroup>)> {
         let target = self.target()?;
         let cgroup = self.group_in_use()?;
         if cgroup.as_ref().map_or(Ok(false), group_is_frozen)? {
@@ -373,6 +379,6 @@ impl Container<'_> {
             let hint = format!("nsrun resume {}", self.id());
             return Err(Error::new(Kind::Busy, Stage::Caller, message).with_hint(hint));
         }
-        exec_in(&target, cgroup.as_ref(), start)
+        Ok((target, cgroup))
     }
 }

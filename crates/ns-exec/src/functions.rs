@@ -29,7 +29,7 @@ impl Container<'_> {
     /// | `Denied` | EROFS | the place is read-only |
     /// | `NotFound` | ENOENT | the directory is not there |
     /// | `AlreadyExists` | EEXIST | something else is there |
-    /// | `Gone`, `Hostile` | | as [`exec`](Self::exec) |
+    /// | `Gone`, `Hostile`, `Busy` | | as [`exec`](Self::exec) |
     pub fn make_node(&self, device: &Device) -> Result<()> {
         let config = &self.state().config;
         if config.namespaces.contains(NamespaceKind::User) {
@@ -42,7 +42,7 @@ impl Container<'_> {
             return Err(Error::new(Kind::Unsupported, Stage::Caller, message).with_hint(hint));
         }
         let (directory, name) = split(device)?;
-        let (target, cgroup) = (self.target()?, self.cgroup()?);
+        let (target, cgroup) = self.joinable()?;
         run_inside(&target, cgroup.as_ref(), |plan| {
             let root = open_root(plan)?;
             let parent = plan.slot(directory);
