@@ -5,9 +5,9 @@ use std::path::Path;
 
 use clap::Args;
 use ns_config::UserSpec;
-use ns_exec::{Container, Relay, Start, Stream};
+use ns_exec::{Container, Start, Stream};
 
-use crate::launch::{exit_code, stand_by, with_window_size};
+use crate::launch;
 use crate::report::Failure;
 
 #[derive(Debug, Args)]
@@ -49,9 +49,8 @@ pub(crate) fn exec(flags: ExecFlags, root: Option<&Path>) -> Result<u8, Failure>
     process.new_session |= flags.detach;
     // It was about the one who started the container.
     process.parent_death_signal = 0;
-    let start = Start::new(&config, flags.command);
     if flags.detach {
-        let start = start
+        let start = Start::new(&config, flags.command)
             .stdin(Stream::Null)
             .stdout(Stream::Null)
             .stderr(Stream::Null);
@@ -59,9 +58,5 @@ pub(crate) fn exec(flags: ExecFlags, root: Option<&Path>) -> Result<u8, Failure>
         let _process = container.exec(start)?;
         return Ok(0);
     }
-    let start = with_window_size(start, &config)?;
-    // ORDER: before the start, so that no signal is lost in between.
-    let relay = Relay::new()?;
-    let process = container.exec(start)?;
-    Ok(exit_code(stand_by(&relay, &process)?))
+    launch::run_joined(&container, &config, flags.command)
 }

@@ -158,22 +158,29 @@ fn outliving<'a>(
     Ok(Start::new(config, command))
 }
 
-fn start(config: &Config, command: Vec<OsString>) -> Result<Start<'_>, Failure> {
-    with_window_size(Start::new(config, command), config)
+/// Another command in a running container; gives its exit code.
+pub(crate) fn run_joined(
+    container: &Container<'_>,
+    config: &Config,
+    command: Vec<OsString>,
+) -> Result<u8, Failure> {
+    let start = start(config, command)?;
+    // ORDER: before the start, so that no signal is lost in between.
+    let relay = Relay::new()?;
+    let process = container.exec(start)?;
+    Ok(exit_code(stand_by(&relay, &process)?))
 }
 
 /// A terminal inside begins with the size of the one outside.
-pub(crate) fn with_window_size<'a>(
-    start: Start<'a>,
-    config: &Config,
-) -> Result<Start<'a>, Failure> {
+pub(crate) fn start(config: &Config, command: Vec<OsString>) -> Result<Start<'_>, Failure> {
+    let start = Start::new(config, command);
     Ok(match config.process.terminal {
         true => start.window_size(HostTerminal::size(std::io::stdin().as_fd())?),
         false => start,
     })
 }
 
-pub(crate) fn stand_by(relay: &Relay, process: &Process) -> ns_exec::Result<ExitStatus> {
+fn stand_by(relay: &Relay, process: &Process) -> ns_exec::Result<ExitStatus> {
     let stdin = std::io::stdin();
     let terminal = match process.terminal() {
         Some(_) => Some(HostTerminal::raw(stdin.as_fd())?),
@@ -182,6 +189,6 @@ pub(crate) fn stand_by(relay: &Relay, process: &Process) -> ns_exec::Result<Exit
     relay.run(process, terminal.as_ref())
 }
 
-pub(crate) fn exit_code(status: ExitStatus) -> u8 {
+fn exit_code(status: ExitStatus) -> u8 {
     u8::try_from(status.code() & 0xff).unwrap_or(u8::MAX)
 }

@@ -171,7 +171,8 @@ fn exec(func: &str, command: Vec<OsString>) -> Result<u8, Failure> {
         }
         (Err(error), _) => return Err(error.into()),
         (Ok(container), None) if container.status()?.is_alive() => {
-            return join(&container, command);
+            // With the configuration that it was started with: the file may have been written to since.
+            return launch::run_joined(&container, &container.state().config, command);
         }
         // Whoever started it was killed; what it left is in the way.
         (Ok(container), None) => container.delete()?,
@@ -183,13 +184,12 @@ fn start(dir: &StateDir, id: &str, command: Vec<OsString>) -> Result<u8, Failure
     let place = data_path();
     let config = launch::read_config(&place.join(CONFIG))?;
     check_unreachable(&place, &config)?;
-    let start = launch::with_window_size(Start::new(&config, command), &config)?;
+    let Some(directory) = named_data_path() else {
+        return launch::run_named(&config, command, id, dir);
+    };
+    let start = launch::start(&config, command)?;
     // ORDER: before the start, so that no signal is lost in between.
     let relay = Relay::new()?;
-    let Some(directory) = named_data_path() else {
-        let container = Container::run(start, id, dir)?;
-        return launch::stand_by_and_delete(&relay, &container);
-    };
     // ORDER: before the start: a place that cannot be written is told before anything runs.
     let mut state_file = StateFile::make(&directory)?;
     let code = run_with_state_file(start, id, dir, &mut state_file)
@@ -225,16 +225,6 @@ fn run_with_state_file<'a>(
             Err(also) => failure.with_also(also.into()),
         }),
     }
-}
-
-/// With the configuration that the container was started with: the file may have been written to since.
-fn join(container: &Container<'_>, command: Vec<OsString>) -> Result<u8, Failure> {
-    let config = &container.state().config;
-    let start = launch::with_window_size(Start::new(config, command), config)?;
-    // ORDER: before the start, so that no signal is lost in between.
-    let relay = Relay::new()?;
-    let process = container.exec(start)?;
-    Ok(launch::exit_code(launch::stand_by(&relay, &process)?))
 }
 
 /// Refuses a container.json that the container could write to: the next start would do what it says (H4).
