@@ -99,6 +99,15 @@ impl DeviceKind {
             DeviceKind::Fifo => 'p',
         }
     }
+
+    /// The bits of the file type in a mode, see `inode(7)`.
+    pub fn type_bits(self) -> u32 {
+        match self {
+            DeviceKind::Char => 0o020_000,
+            DeviceKind::Block => 0o060_000,
+            DeviceKind::Fifo => 0o010_000,
+        }
+    }
 }
 
 impl Device {

@@ -68,6 +68,17 @@ pub enum MountKind {
     },
 }
 
+impl MountKind {
+    /// The links that every container has in `/dev`: the name of each, and what it says.
+    pub const DEV_LINKS: [(&'static str, &'static str); 5] = [
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+        ("ptmx", "pts/ptmx"),
+    ];
+}
+
 /// The writable half of an overlay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OverlayUpper {

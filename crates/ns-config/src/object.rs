@@ -3,6 +3,7 @@
 use std::{cell::RefCell, collections::HashMap, str::FromStr};
 
 use crate::{
+    cgroup::Limit,
     error::{Error, Kind, Problem, Problems},
     json::{self, Node},
     suggest,
@@ -13,6 +14,14 @@ pub(crate) struct Keys {
     pub(crate) known: &'static [&'static str],
     pub(crate) moved: &'static [(&'static str, &'static str)],
 }
+
+/// [`Keys`] of a format that has no other versions.
+macro_rules! keys {
+    ($($key:literal)*) => {
+        Keys { known: &[$($key),*], moved: &[] }
+    };
+}
+pub(crate) use keys;
 
 /// What is found on the way through a document.
 pub(crate) struct Notes {
@@ -231,6 +240,20 @@ impl<'a> Object<'a> {
             other => {
                 self.wrong_type(&field.pointer, other, accepted);
                 None
+            }
+        }
+    }
+
+    /// A number that is not negative, or -1 for no limit.
+    pub(crate) fn limit(&self, key: &str, accepted: &str) -> Option<Limit> {
+        match self.integer::<i64>(key, accepted)? {
+            -1 => Some(Limit::Max),
+            value => {
+                let limit = u64::try_from(value).ok().map(Limit::Value);
+                if limit.is_none() {
+                    self.invalid(key, "is negative", accepted);
+                }
+                limit
             }
         }
     }

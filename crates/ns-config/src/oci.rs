@@ -61,7 +61,7 @@ impl OciConfig {
     ///
     /// What is implied:
     /// * the command leads a session of its own; a new network namespace has its loopback device up;
-    /// * with a new mount namespace `/dev` has the default devices and links: the five usual mounts in the usual form
+    /// * with a new mount namespace `/dev` has the default devices and links: the usual mounts in the usual form
     ///   become [`MountKind::DevLayout`](crate::MountKind::DevLayout), else devices and links are added to the lists;
     /// * device rules are preceded by "deny all"; without any rule all devices are allowed.
     ///

@@ -1,7 +1,7 @@
 //! Functions that run in a container, or look into it, and execute nothing there.
 
 use ns_cgroups::Cgroup;
-use ns_config::{Device, DeviceKind, NamespaceKind};
+use ns_config::{Device, NamespaceKind};
 use ns_init::{Create, Missing, Op, PlanBuilder};
 use ns_network::{Interface, NetnsFd};
 
@@ -64,7 +64,7 @@ impl Container<'_> {
                 Op::MakeNode {
                     parent,
                     name,
-                    mode: type_bits(device.kind) | (device.mode & 0o7777),
+                    mode: device.kind.type_bits() | (device.mode & 0o7777),
                     major: device.major,
                     minor: device.minor,
                     uid: device.uid,
@@ -128,13 +128,5 @@ fn split(device: &Device) -> Result<(&str, &str)> {
             let message = format!("{:?} is not an absolute path of a file", device.path);
             Err(invalid(message).with_hint("name it as the container sees it, such as /dev/fuse"))
         }
-    }
-}
-
-fn type_bits(kind: DeviceKind) -> u32 {
-    match kind {
-        DeviceKind::Char => 0o020_000,
-        DeviceKind::Block => 0o060_000,
-        DeviceKind::Fifo => 0o010_000,
     }
 }

@@ -1,6 +1,6 @@
 //! `/dev` as programs expect it: a tmpfs with nodes, links, terminals, shared memory and queues.
 
-use ns_config::MountOptions;
+use ns_config::{MountKind, MountOptions};
 use ns_init::{Create, Depth, Op, Opening, PlanBuilder, Slot};
 
 use crate::attribute::{NODEV, NOEXEC, NOSUID, STRICTATIME, filesystem_word};
@@ -34,7 +34,7 @@ pub(crate) fn plan(
         let name = node.path.trim_start_matches("/dev/");
         make_or_bind(node, dev, name, tree, plan)?;
     }
-    for (name, target) in LINKS {
+    for (name, target) in MountKind::DEV_LINKS {
         link(dev, name, target, plan)?;
     }
     if std::path::Path::new("/proc/kcore").exists() {
@@ -146,11 +146,3 @@ pub(crate) fn open_null(plan: &mut PlanBuilder) -> Result<Slot> {
 pub(crate) fn clone_device(slot: Slot, path: &str, plan: &mut PlanBuilder) -> Slot {
     crate::source::clone_mount(slot, path, Depth::Single, plan)
 }
-
-const LINKS: [(&str, &str); 5] = [
-    ("fd", "/proc/self/fd"),
-    ("stdin", "/proc/self/fd/0"),
-    ("stdout", "/proc/self/fd/1"),
-    ("stderr", "/proc/self/fd/2"),
-    ("ptmx", "pts/ptmx"),
-];

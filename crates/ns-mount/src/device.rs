@@ -76,17 +76,12 @@ pub(crate) fn make_or_bind(
         return bind(device, parent, file_name, tree, plan);
     }
     let name = plan.text(file_name).planning()?;
-    let file_type = match device.kind {
-        DeviceKind::Char => 0o020_000,
-        DeviceKind::Block => 0o060_000,
-        DeviceKind::Fifo => 0o010_000,
-    };
     plan.push(
         "make the node",
         Op::MakeNode {
             parent,
             name,
-            mode: file_type | (device.mode & 0o7777),
+            mode: device.kind.type_bits() | (device.mode & 0o7777),
             major: device.major,
             minor: device.minor,
             uid: device.uid,

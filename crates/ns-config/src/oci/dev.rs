@@ -1,4 +1,4 @@
-//! `/dev`: what the specification implies, and the five mounts that stand for the layout of this library.
+//! `/dev`: what the specification implies, and the mounts that stand for the layout of this library.
 
 use crate::{
     config::Config,
@@ -118,17 +118,9 @@ fn links() -> Vec<Mount> {
         options: MountOptions::default(),
         pointer: String::new(),
     };
-    LINKS.map(link).into()
+    MountKind::DEV_LINKS.map(link).into()
 }
 
 fn same(a: &Mount, b: &Mount) -> bool {
     (&a.destination, &a.kind, &a.options) == (&b.destination, &b.kind, &b.options)
 }
-
-const LINKS: [(&str, &str); 5] = [
-    ("fd", "/proc/self/fd"),
-    ("stdin", "/proc/self/fd/0"),
-    ("stdout", "/proc/self/fd/1"),
-    ("stderr", "/proc/self/fd/2"),
-    ("ptmx", "pts/ptmx"),
-];

@@ -12,18 +12,12 @@ use crate::{
     json::Node,
     namespace::{NamespaceKind, Namespaces},
     network::{Network, NetworkKind},
-    object::{Keys, Notes, Object, child, document},
+    object::{Keys, Notes, Object, child, document, keys},
     rlimit::Rlimit,
     source::Source,
     suggest,
     user::UserSpec,
 };
-
-macro_rules! keys {
-    ($($key:literal)*) => {
-        Keys { known: &[$($key),*], moved: &[] }
-    };
-}
 
 const STEP: &str = "read config.json";
 
@@ -454,12 +448,7 @@ fn read_device(entry: &Object<'_>) -> Option<Device> {
 /// Engines that look at a node of the host write the bits of its type along.
 fn read_mode(entry: &Object<'_>, kind: DeviceKind) -> Option<u32> {
     let mode: u32 = entry.integer("fileMode", "decimal permission bits, e.g. 438 for 0666")?;
-    let type_bits = match kind {
-        DeviceKind::Char => 0o020_000,
-        DeviceKind::Block => 0o060_000,
-        DeviceKind::Fifo => 0o010_000,
-    };
-    Some(match mode & 0o170_000 == type_bits {
+    Some(match mode & 0o170_000 == kind.type_bits() {
         true => mode & !0o170_000,
         false => mode,
     })

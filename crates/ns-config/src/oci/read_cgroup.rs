@@ -8,14 +8,8 @@ use crate::{
     },
     device::{Device, DeviceAccess, DeviceRule, DeviceRuleKind},
     error::{Kind, Problem},
-    object::{Keys, Object, child},
+    object::{Keys, Object, child, keys},
 };
-
-macro_rules! keys {
-    ($($key:literal)*) => {
-        Keys { known: &[$($key),*], moved: &[] }
-    };
-}
 
 const KEYS: Keys =
     keys!("devices" "memory" "cpu" "blockIO" "hugepageLimits" "network" "pids" "rdma" "unified");
@@ -322,17 +316,6 @@ fn required<T: TryFrom<i128>>(entry: &Object<'_>, key: &'static str) -> Option<T
     entry.integer(key, "a number that is not negative")
 }
 
-/// -1 is no limit.
 fn read_limit(section: &Object<'_>, key: &str) -> Option<Limit> {
-    let accepted = "a number, or -1 (no limit)";
-    match section.integer::<i64>(key, accepted)? {
-        -1 => Some(Limit::Max),
-        value => {
-            let limit = u64::try_from(value).ok().map(Limit::Value);
-            if limit.is_none() {
-                section.invalid(key, "is negative", accepted);
-            }
-            limit
-        }
-    }
+    section.limit(key, "a number, or -1 (no limit)")
 }

@@ -5,20 +5,10 @@ use crate::{
     error::{Kind, Problem},
     mount::{Mount, MountKind, MountOptions, OverlayUpper},
     mount_option::{BindWord, ParsedOptions},
-    object::{Keys, Object},
+    object::{Keys, Object, keys},
 };
 
-const KEYS: Keys = Keys {
-    known: &[
-        "destination",
-        "source",
-        "type",
-        "options",
-        "uidMappings",
-        "gidMappings",
-    ],
-    moved: &[],
-};
+const KEYS: Keys = keys!("destination" "source" "type" "options" "uidMappings" "gidMappings");
 
 pub(super) fn read(object: &Object<'_>, bundle: &str) -> Vec<Mount> {
     let entries = object.objects("mounts", &KEYS).into_iter();

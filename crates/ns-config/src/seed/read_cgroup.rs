@@ -71,18 +71,9 @@ pub(super) fn read(object: &Object<'_>) -> Option<CgroupConfig> {
 
 /// 0 is unset, -1 is no limit.
 fn read_limit(section: &Object<'_>, key: &str) -> Option<Limit> {
-    let accepted = "a positive number, 0 (unset) or -1 (no limit)";
-    match section.integer::<i64>(key, accepted)? {
-        0 => None,
-        -1 => Some(Limit::Max),
-        value => {
-            let limit = u64::try_from(value).ok().map(Limit::Value);
-            if limit.is_none() {
-                section.invalid(key, "is negative", accepted);
-            }
-            limit
-        }
-    }
+    section
+        .limit(key, "a positive number, 0 (unset) or -1 (no limit)")
+        .filter(|limit| *limit != Limit::Value(0))
 }
 
 /// 0 is unset.
