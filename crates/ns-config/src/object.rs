@@ -130,11 +130,7 @@ impl<'a> Object<'a> {
             return self.ignore(unknown_key(spelled, &pointer, keys));
         };
         if self.fields.iter().any(|field| field.key == *key) {
-            return self.note(Problem::bare(
-                Kind::DuplicateKey,
-                &pointer,
-                "key is given twice",
-            ));
+            return self.note_duplicate(&pointer);
         }
         if *node != Node::Null {
             self.fields.push(Field { key, pointer, node });
@@ -147,6 +143,11 @@ impl<'a> Object<'a> {
 
     pub(crate) fn note_error(&self, pointer: &str, error: Error) {
         self.notes.problems.borrow_mut().extend_at(pointer, error);
+    }
+
+    fn note_duplicate(&self, pointer: &str) {
+        let rule = "key is given twice";
+        self.note(Problem::bare(Kind::DuplicateKey, pointer, rule));
     }
 
     /// Notes what means nothing here: a problem, unless the format says that it is none.
@@ -314,8 +315,7 @@ impl<'a> Object<'a> {
         for (name, node) in entries {
             let pointer = child(&field.pointer, name);
             if members.iter().any(|(earlier, ..)| earlier == name) {
-                let rule = "key is given twice";
-                self.note(Problem::bare(Kind::DuplicateKey, &pointer, rule));
+                self.note_duplicate(&pointer);
             } else if let Node::String(value) = node {
                 members.push((name.clone(), value.clone(), pointer));
             } else {
@@ -334,12 +334,16 @@ impl<'a> Object<'a> {
             self.wrong_type(&field.pointer, field.node, "an object of objects");
             return Vec::new();
         };
-        let entries = entries.iter().filter_map(|(name, node)| {
+        let mut members: Vec<(String, Object<'a>)> = Vec::new();
+        for (name, node) in entries {
             let pointer = child(&field.pointer, name);
-            let object = Object::open(node, &pointer, keys, self.notes)?;
-            Some((name.clone(), object))
-        });
-        entries.collect()
+            if members.iter().any(|(earlier, _)| earlier == name) {
+                self.note_duplicate(&pointer);
+            } else if let Some(object) = Object::open(node, &pointer, keys, self.notes) {
+                members.push((name.clone(), object));
+            }
+        }
+        members
     }
 
     /// The objects of a list.

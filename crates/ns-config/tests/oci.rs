@@ -440,6 +440,11 @@ fn value_that_is_not_accepted_is_refused_at_its_place() {
             "/linux/sysctl/a.b",
         ),
         (
+            linux(r#""resources": {"rdma": {"mlx5": {}, "mlx5": {}}}"#),
+            Kind::DuplicateKey,
+            "/linux/resources/rdma/mlx5",
+        ),
+        (
             process(r#""rlimits": [{"type": "RLIMIT_X", "soft": 1, "hard": 1}]"#),
             Kind::InvalidValue,
             "/process/rlimits/0/type",
