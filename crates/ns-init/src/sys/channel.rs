@@ -177,6 +177,7 @@ pub(crate) fn accept(listener: i32) -> Result<i32> {
     Ok(connection as i32)
 }
 
+#[cfg(feature = "stub")]
 const POLLIN: u32 = 1;
 const POLLHUP: u32 = 0x10;
 
@@ -186,7 +187,7 @@ pub(crate) fn is_hung_up(socket: i32) -> Result<bool> {
 }
 
 /// Whether the other end of the socket has sent something or is closed, or does so within that many nanoseconds.
-#[cfg(not(ns_stub))]
+#[cfg(feature = "stub")]
 pub(crate) fn is_readable(socket: i32, within_ns: u64) -> Result<bool> {
     Ok(poll(socket, POLLIN, within_ns)? != 0)
 }
