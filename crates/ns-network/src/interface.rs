@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use netlink_packet_core::Emitable;
 use netlink_packet_route::{
     address::AddressMessage,
     link::{LinkAttribute, LinkExtentMask, LinkMessage},
@@ -11,7 +10,8 @@ use ns_config::{IpPrefix, MacAddress};
 
 use crate::{
     error::Result,
-    netlink::{Netlink, Request, attributes, text_of},
+    link::Link,
+    netlink::{Netlink, Request, attributes},
     netns::NetnsFd,
 };
 
@@ -95,15 +95,15 @@ pub fn interfaces(netns: &NetnsFd) -> Result<Vec<Interface>> {
     let mut message = LinkMessage::default();
     message.attributes = vec![LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats])];
     let links = inside.list(
-        request(libc::RTM_GETLINK, &message),
+        Request::new(libc::RTM_GETLINK, &message, STEP),
         |kind, body| match kind {
-            libc::RTM_NEWLINK => interface(body),
+            libc::RTM_NEWLINK => Link::from_message(body).map(interface),
             _ => None,
         },
         || "RTM_GETLINK(NLM_F_DUMP)".to_owned(),
     )?;
     let addresses = inside.list(
-        request(libc::RTM_GETADDR, &AddressMessage::default()),
+        Request::new(libc::RTM_GETADDR, &AddressMessage::default(), STEP),
         |kind, body| match kind {
             libc::RTM_NEWADDR => address(body),
             _ => None,
@@ -125,43 +125,22 @@ pub fn interfaces(netns: &NetnsFd) -> Result<Vec<Interface>> {
     Ok(all)
 }
 
-fn request(kind: u16, body: &dyn Emitable) -> Request<'_> {
-    Request {
-        kind,
-        flags: 0,
-        body,
-        step: STEP,
-    }
-}
-
-/// Reads an `RTM_NEWLINK`: `struct ifinfomsg`, then attributes.
-fn interface(body: &[u8]) -> Option<Interface> {
-    let flags = u32::from_ne_bytes(*body.get(8..)?.first_chunk()?);
-    let mut interface = Interface {
-        name: String::new(),
-        index: u32::from_ne_bytes(*body.get(4..)?.first_chunk()?),
-        mtu_bytes: None,
-        mac_address: None,
-        is_up: flags & IFF_UP != 0,
-        is_broadcast: flags & IFF_BROADCAST != 0,
-        is_loopback: flags & IFF_LOOPBACK != 0,
-        is_point_to_point: flags & IFF_POINTOPOINT != 0,
-        is_multicast: flags & IFF_MULTICAST != 0,
+fn interface(link: Link) -> Interface {
+    let is_set = |flag| link.flags & flag != 0;
+    Interface {
+        index: link.index,
+        mtu_bytes: link.mtu_bytes,
+        mac_address: <[u8; 6]>::try_from(link.hardware_address.as_slice())
+            .ok()
+            .map(MacAddress),
+        is_up: link.is_up(),
+        is_broadcast: is_set(IFF_BROADCAST),
+        is_loopback: is_set(IFF_LOOPBACK),
+        is_point_to_point: is_set(IFF_POINTOPOINT),
+        is_multicast: is_set(IFF_MULTICAST),
         addresses: Vec::new(),
-    };
-    for (kind, value) in attributes(body.get(IFINFOMSG_BYTES..)?) {
-        match kind {
-            IFLA_IFNAME => interface.name = text_of(value),
-            IFLA_MTU => {
-                interface.mtu_bytes = value.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes));
-            }
-            IFLA_ADDRESS => {
-                interface.mac_address = <[u8; 6]>::try_from(value).ok().map(MacAddress);
-            }
-            _ => {}
-        }
+        name: link.name,
     }
-    Some(interface)
 }
 
 /// Reads an `RTM_NEWADDR`: `struct ifaddrmsg`, then attributes. `IFA_LOCAL` is the own address; without it, as for
@@ -186,15 +165,10 @@ fn address(body: &[u8]) -> Option<(u32, IpPrefix)> {
 }
 
 const STEP: &str = "list interfaces";
-/// Source: include/uapi/linux/rtnetlink.h, if_link.h, if_addr.h and if.h.
-const IFINFOMSG_BYTES: usize = 16;
+/// Source: include/uapi/linux/if_addr.h and if.h.
 const IFADDRMSG_BYTES: usize = 8;
-const IFLA_ADDRESS: u16 = 1;
-const IFLA_IFNAME: u16 = 3;
-const IFLA_MTU: u16 = 4;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
-const IFF_UP: u32 = 1;
 const IFF_BROADCAST: u32 = 1 << 1;
 const IFF_LOOPBACK: u32 = 1 << 3;
 const IFF_POINTOPOINT: u32 = 1 << 4;

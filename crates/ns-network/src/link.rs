@@ -25,7 +25,8 @@ pub(crate) struct Link {
     pub(crate) index: u32,
     pub(crate) name: String,
     pub(crate) kind: Option<String>,
-    pub(crate) is_up: bool,
+    /// `IFF_*`.
+    pub(crate) flags: u32,
     pub(crate) controller: Option<u32>,
     pub(crate) mtu_bytes: Option<u32>,
     pub(crate) tx_queue_packets: Option<u32>,
@@ -43,12 +44,12 @@ pub(crate) struct Properties {
 
 impl Link {
     /// Reads an `RTM_NEWLINK`: `struct ifinfomsg`, then attributes.
-    fn from_message(body: &[u8]) -> Option<Self> {
+    pub(crate) fn from_message(body: &[u8]) -> Option<Self> {
         let mut link = Link {
             index: u32::from_ne_bytes(*body.get(4..)?.first_chunk()?),
             name: String::new(),
             kind: None,
-            is_up: u32::from_ne_bytes(*body.get(8..)?.first_chunk()?) & IFF_UP != 0,
+            flags: u32::from_ne_bytes(*body.get(8..)?.first_chunk()?),
             controller: None,
             mtu_bytes: None,
             tx_queue_packets: None,
@@ -73,6 +74,10 @@ impl Link {
             }
         }
         Some(link)
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.flags & IFF_UP != 0
     }
 
     pub(crate) fn is_of_kind(&self, kind: &str) -> bool {
@@ -157,7 +162,7 @@ impl Netlink {
 
     fn ask(&self, message: &LinkMessage, name: &str) -> Result<Option<Link>> {
         let call = || format!("RTM_GETLINK(IFLA_IFNAME={name:?})");
-        let request = request(libc::RTM_GETLINK, message, FIND);
+        let request = Request::new(libc::RTM_GETLINK, message, FIND);
         let read = |kind, body: &[u8]| match kind {
             libc::RTM_NEWLINK => Link::from_message(body),
             _ => None,
@@ -183,7 +188,7 @@ impl Netlink {
         message.attributes = attributes;
         let request = Request {
             flags: NLM_F_CREATE | NLM_F_EXCL,
-            ..request(libc::RTM_NEWLINK, &message, CREATE)
+            ..Request::new(libc::RTM_NEWLINK, &message, CREATE)
         };
         self.change(request, || format!("RTM_NEWLINK({})", what()))
     }
@@ -193,7 +198,7 @@ impl Netlink {
         let mut message = LinkMessage::default();
         message.header.index = index;
         let call = || format!("RTM_DELLINK({index}<{name}>)");
-        let request = request(libc::RTM_DELLINK, &message, "remove interface");
+        let request = Request::new(libc::RTM_DELLINK, &message, "remove interface");
         match self.change(request, call) {
             Err(error) if error.errno() == Some(libc::ENODEV) => Ok(()),
             result => result,
@@ -215,7 +220,7 @@ impl Netlink {
         };
         let value = if up { "IFF_UP" } else { "0" };
         let call = || format!("RTM_SETLINK({index}<{name}>, IFF_UP={value})");
-        self.change(request(libc::RTM_SETLINK, &message, step), call)
+        self.change(Request::new(libc::RTM_SETLINK, &message, step), call)
     }
 
     /// Sets hardware address, MTU and queue length where they are given.
@@ -249,7 +254,7 @@ impl Netlink {
                 port.index, port.name
             )
         };
-        let request = request(libc::RTM_SETLINK, &message, "set hairpin mode");
+        let request = Request::new(libc::RTM_SETLINK, &message, "set hairpin mode");
         self.change(request, call)
     }
 
@@ -280,22 +285,13 @@ impl Netlink {
         message.header.index = link.index;
         message.attributes = attributes;
         let call = || format!("RTM_SETLINK({}<{}>, {})", link.index, link.name, what());
-        self.change(request(libc::RTM_SETLINK, &message, step), call)
+        self.change(Request::new(libc::RTM_SETLINK, &message, step), call)
     }
 }
 
 /// The attribute that says what kind of interface is made.
 pub(crate) fn kind_attribute(kind: InfoKind, data: InfoData) -> LinkAttribute {
     LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind), LinkInfo::Data(data)])
-}
-
-fn request<'a>(kind: u16, body: &'a LinkMessage, step: &'static str) -> Request<'a> {
-    Request {
-        kind,
-        flags: 0,
-        body,
-        step,
-    }
 }
 
 const FIND: &str = "find interface";

@@ -151,7 +151,7 @@ impl Moved {
         let link = inside.link(&self.name_inside)?;
         inside.move_link(&link, &self.home, &before.name, &self.changed)?;
         let link = host.link(&before.name)?;
-        if before.is_up {
+        if before.is_up() {
             host.set_link_up(link.index, &link.name, true)?;
         }
         for address in &self.addresses {

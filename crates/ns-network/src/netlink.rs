@@ -133,7 +133,17 @@ impl Netlink {
     }
 }
 
-impl Request<'_> {
+impl<'a> Request<'a> {
+    /// Without flags.
+    pub(crate) fn new(kind: u16, body: &'a dyn Emitable, step: &'static str) -> Self {
+        Request {
+            kind,
+            flags: 0,
+            body,
+            step,
+        }
+    }
+
     fn encode(&self, sequence_number: u32) -> Vec<u8> {
         let length = NETLINK_HEADER_BYTES + self.body.buffer_len();
         let mut header = NetlinkHeader::default();

@@ -12,8 +12,8 @@ use crate::plan::plan_loopback;
 /// A new network namespace with its loopback device up, under way on a thread of its own.
 ///
 /// The kernel takes longer for a network namespace than for all others together, and as long again for its loopback
-/// device when other namespaces are on their way out; meanwhile a caller can make the process that is going to join it. No thread of the caller changes its namespace. Dropping this value waits for the
-/// thread, and the namespace goes away.
+/// device when other namespaces are on their way out; meanwhile a caller can make the process that is going to join it.
+/// No thread of the caller changes its namespace. Dropping this value waits for the thread, and the namespace goes away.
 ///
 /// # Examples
 /// ```no_run

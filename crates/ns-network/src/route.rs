@@ -73,10 +73,8 @@ impl Netlink {
     fn add_address_message(&self, link: &Link, message: AddressMessage, shown: &str) -> Result<()> {
         let call = || format!("RTM_NEWADDR({shown}, {}<{}>)", link.index, link.name);
         let request = Request {
-            kind: libc::RTM_NEWADDR,
             flags: NLM_F_CREATE | NLM_F_EXCL,
-            body: &message,
-            step: ADD_ADDRESS,
+            ..Request::new(libc::RTM_NEWADDR, &message, ADD_ADDRESS)
         };
         self.change(request, call)
     }
@@ -87,12 +85,7 @@ impl Netlink {
         let mut message = AddressMessage::default();
         message.header.index = link.index;
         let call = || format!("RTM_GETADDR({}<{}>)", link.index, link.name);
-        let request = Request {
-            kind: libc::RTM_GETADDR,
-            flags: 0,
-            body: &message,
-            step: "list addresses",
-        };
+        let request = Request::new(libc::RTM_GETADDR, &message, "list addresses");
         let read = |kind, body: &[u8]| match kind {
             libc::RTM_NEWADDR => AddressMessage::parse(body).ok(),
             _ => None,
@@ -109,22 +102,15 @@ impl Netlink {
     /// Adds a route that is not there yet.
     pub(crate) fn add_route(&self, message: &RouteMessage, shown: &str) -> Result<()> {
         let request = Request {
-            kind: libc::RTM_NEWROUTE,
             flags: NLM_F_CREATE | NLM_F_EXCL,
-            body: message,
-            step: ADD_ROUTE,
+            ..Request::new(libc::RTM_NEWROUTE, message, ADD_ROUTE)
         };
         self.change(request, || format!("RTM_NEWROUTE({shown})"))
     }
 
     /// Removes a route; one that is gone already is no error.
     pub(crate) fn delete_route(&self, message: &RouteMessage, shown: &str) -> Result<()> {
-        let request = Request {
-            kind: libc::RTM_DELROUTE,
-            flags: 0,
-            body: message,
-            step: "remove route",
-        };
+        let request = Request::new(libc::RTM_DELROUTE, message, "remove route");
         match self.change(request, || format!("RTM_DELROUTE({shown})")) {
             Err(error) if matches!(error.errno(), Some(libc::ESRCH | libc::ENODEV)) => Ok(()),
             result => result,

@@ -100,7 +100,7 @@ impl<'a> Setup<'a> {
 
     fn loopback(&mut self) -> Result<()> {
         let link = self.inside.link("lo")?;
-        if link.is_up {
+        if link.is_up() {
             return Ok(());
         }
         self.inside.set_link_up(link.index, "lo", true)?;
@@ -255,7 +255,7 @@ impl<'a> Setup<'a> {
     /// Brings the interface up inside, then adds addresses and default routes.
     fn configure(&mut self, network: &Network, name: &str) -> Result<()> {
         let link = self.inside.link(name)?;
-        if !link.is_up {
+        if !link.is_up() {
             self.inside.set_link_up(link.index, name, true)?;
         }
         for prefix in &network.addresses {
