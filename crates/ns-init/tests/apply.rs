@@ -5,7 +5,10 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
-use ns_init::{Create, Kind, Missing, Op, Opening, PlanBuilder, apply, replace_process};
+use ns_config::Config;
+use ns_init::{
+    Command, Create, Kind, Missing, Op, Opening, PlanBuilder, Slot, apply, replace_process,
+};
 use tempfile::TempDir;
 
 /// A root with a canary beside it.
@@ -56,6 +59,12 @@ fn mode(path: &Path) -> u32 {
         .permissions()
         .mode()
         & 0o777
+}
+
+fn push_make(plan: &mut PlanBuilder, parent: Slot, name: &str) {
+    let name = plan.text(name).expect("no NUL");
+    let mode = 0o755;
+    plan.push("make", Op::MakeDirectory { parent, name, mode });
 }
 
 #[test]
@@ -185,26 +194,10 @@ fn skipped_group_is_left_out_and_the_rest_goes_on() {
         },
     );
     for name in ["left-out", "also-left-out"] {
-        let name = plan.text(name).expect("no NUL");
-        plan.push(
-            "make",
-            Op::MakeDirectory {
-                parent: root,
-                name,
-                mode: 0o755,
-            },
-        );
+        push_make(&mut plan, root, name);
     }
     plan.skip_to_here(at);
-    let name = plan.text("made").expect("no NUL");
-    plan.push(
-        "make",
-        Op::MakeDirectory {
-            parent: root,
-            name,
-            mode: 0o755,
-        },
-    );
+    push_make(&mut plan, root, "made");
     apply(&plan.finish()).expect("the rest can be done");
     let names: Vec<_> = fs::read_dir(tree.root())
         .expect("root")
@@ -223,15 +216,7 @@ fn op_that_needs_a_caller_is_refused_before_anything_is_done() {
             "root",
         )
         .expect("room");
-    let name = plan.text("made").expect("no NUL");
-    plan.push(
-        "make",
-        Op::MakeDirectory {
-            parent: root,
-            name,
-            mode: 0o755,
-        },
-    );
+    push_make(&mut plan, root, "made");
     plan.push("go on elsewhere", Op::Fork);
     let error = apply(&plan.finish()).expect_err("there is no caller");
     assert_eq!(error.kind(), Kind::InvalidValue);
@@ -303,15 +288,7 @@ fn process_is_replaced_by_a_planned_command_only() {
     let mut plan = PlanBuilder::new();
     let root = fs::File::open(tree.root()).expect("root");
     let root = plan.inherit(OwnedFd::from(root), "root").expect("room");
-    let name = plan.text("made").expect("no NUL");
-    plan.push(
-        "make",
-        Op::MakeDirectory {
-            parent: root,
-            name,
-            mode: 0o755,
-        },
-    );
+    push_make(&mut plan, root, "made");
     let error = replace_process(&plan.finish());
     assert_eq!(error.kind(), Kind::InvalidValue, "{error}");
     assert!(error.to_string().contains("no command"), "{error}");
@@ -321,17 +298,11 @@ fn process_is_replaced_by_a_planned_command_only() {
 #[test]
 fn command_that_is_missing_does_not_replace_the_process() {
     let mut plan = PlanBuilder::new();
-    let arguments = plan.strings(["no-such-command"]).expect("no NUL");
-    let environment = plan.strings(["A=b"]).expect("no NUL");
-    let search = plan.text("/nowhere:/usr/bin").expect("no NUL");
-    plan.push(
-        "execute the command",
-        Op::Execute {
-            arguments,
-            environment,
-            search,
-        },
-    );
+    let command = Command {
+        arguments: vec!["no-such-command".into()],
+        environment: vec!["PATH=/nowhere:/usr/bin".into()],
+    };
+    ns_init::execute(&Config::default(), &command, &mut plan).expect("a command");
     let plan = plan.finish();
     assert_eq!(replace_process(&plan).kind(), Kind::NotFound);
     let error = apply(&plan).expect_err("it would not return");

@@ -1,6 +1,8 @@
 //! A plan that forks and fails behind it. A program of its own: other tests count descriptors of their process.
 #![cfg(feature = "stub")]
 
+mod started;
+
 use ns_init::{Kind, Launch, Op, PlanBuilder, launch};
 
 /// The second process may fail before the first one has told its pid. One that is not followed stays a zombie, and
@@ -9,15 +11,7 @@ use ns_init::{Kind, Launch, Op, PlanBuilder, launch};
 fn plan_that_fails_behind_a_fork_leaves_no_process() {
     let mut plan = PlanBuilder::new();
     plan.push("go on in a second process", Op::Fork);
-    let arguments = plan.strings(["/no/such/command"]).expect("no NUL");
-    let environment = plan.strings(["PATH=/nowhere"]).expect("no NUL");
-    let search = plan.text("/nowhere").expect("no NUL");
-    let execute = Op::Execute {
-        arguments,
-        environment,
-        search,
-    };
-    plan.push("execute the command", execute);
+    started::push_execute(&mut plan, &["/no/such/command"]);
     let plan = plan.finish();
     std::thread::scope(|scope| {
         for _ in 0..8 {

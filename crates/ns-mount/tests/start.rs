@@ -15,7 +15,7 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use ns_config::{
     Config, IdMap, Mount, MountAttributes, MountKind, MountOptions, NamespaceKind, Rootfs,
 };
-use ns_init::{IdMapping, Launch, Op, Plan, PlanBuilder, Started, launch};
+use ns_init::{Command, IdMapping, Launch, Op, Plan, PlanBuilder, Started, launch};
 use ns_mount::{Host, RootfsPlanner, Sources, Terminal, TerminalSlots};
 
 #[test]
@@ -156,17 +156,11 @@ fn start(
     if let Some(slots) = slots.terminal {
         push_terminal(slots, &mut plan);
     }
-    let arguments = plan.strings(["/bin/sh", "-c", script]).unwrap();
-    let environment = plan.strings(["PATH=/usr/bin"]).unwrap();
-    let search = plan.text("").unwrap();
-    plan.push(
-        "execute the command",
-        Op::Execute {
-            arguments,
-            environment,
-            search,
-        },
-    );
+    let command = Command {
+        arguments: ["/bin/sh", "-c", script].map(Into::into).into(),
+        environment: vec!["PATH=/usr/bin".into()],
+    };
+    ns_init::execute(config, &command, &mut plan).unwrap();
     let plan = plan.finish();
     let how = Launch {
         namespaces: config.namespaces.new_flags(),

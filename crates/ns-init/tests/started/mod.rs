@@ -9,7 +9,8 @@
 use std::os::fd::AsFd as _;
 
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
-use ns_init::{Launch, Op, Plan, PlanBuilder, Started, launch};
+use ns_config::Config;
+use ns_init::{Command, Launch, Op, Plan, PlanBuilder, Started, launch};
 
 /// A plan of one command.
 pub fn command(arguments: &[&str]) -> Plan {
@@ -21,19 +22,11 @@ pub fn command(arguments: &[&str]) -> Plan {
 
 /// Adds the command that ends a plan.
 pub fn push_execute(plan: &mut PlanBuilder, arguments: &[&str]) {
-    let arguments = plan
-        .strings(arguments)
-        .expect("no NUL in a test's arguments");
-    let environment = plan.strings(["PATH=/usr/bin:/bin"]).expect("no NUL");
-    let search = plan.text("/nowhere:/usr/bin:/bin").expect("no NUL");
-    plan.push(
-        "execute the command",
-        Op::Execute {
-            arguments,
-            environment,
-            search,
-        },
-    );
+    let command = Command {
+        arguments: arguments.iter().map(Into::into).collect(),
+        environment: vec!["PATH=/nowhere:/usr/bin:/bin".into()],
+    };
+    ns_init::execute(&Config::default(), &command, plan).expect("a command");
 }
 
 /// The exit code of a command that was started.
