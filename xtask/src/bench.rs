@@ -22,6 +22,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use crate::failure::Result;
+use crate::view::View;
 use crate::workspace::Workspace;
 
 /// Options of `bench`.
@@ -31,16 +32,30 @@ pub(crate) struct Bench {
     what: What,
 }
 
+/// Options of the benches that compare with other programs.
+#[derive(Debug, Args)]
+struct Options {
+    /// How often each is measured.
+    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// The layout of control groups that all see; without it, the machine's own.
+    #[arg(long, value_enum)]
+    view: Option<View>,
+    /// Install from Debian what is compared with: bubblewrap, runc, crun.
+    #[arg(long)]
+    install_peers: bool,
+}
+
 #[derive(Debug, Subcommand)]
 enum What {
     /// A start of a static program that does nothing, from the first call to the end.
-    Start(start::Options),
+    Start(Options),
     /// A start with limits of memory, cpu and processes, and a pair of interfaces on a bridge.
-    Limits(limits::Options),
+    Limits(Options),
     /// Another command in a running container.
-    Exec(limits::Options),
+    Exec(Options),
     /// What one container uses.
-    Stats(limits::Options),
+    Stats(Options),
     /// What each request takes while many containers live.
     Many(many::Options),
 }

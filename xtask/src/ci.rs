@@ -1,8 +1,6 @@
 //! `cargo xtask ci`: every check, in the order in which they are quickest to tell.
 
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::fs::chown;
-use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 use clap::Args;
@@ -14,6 +12,7 @@ use crate::inside::Job;
 use crate::program::{self, Programs};
 use crate::runner::{Rights, Runner};
 use crate::tally::{Outcome, Tally};
+use crate::tree::set_mode;
 use crate::view::{self, View};
 use crate::workspace::{Workspace, cargo, succeed};
 use crate::{debian, itest, libtest, must_run, tidy, vm};
@@ -276,11 +275,6 @@ fn warn_about_reach(workspace: &Workspace, rights: Rights) {
             workspace.root.display()
         );
     }
-}
-
-fn set_mode(path: &Path, mode: u32) -> Result<()> {
-    let permissions = std::fs::Permissions::from_mode(mode);
-    std::fs::set_permissions(path, permissions).while_doing(path.display())
 }
 
 fn can_sudo() -> bool {

@@ -270,7 +270,8 @@ pub(crate) fn make_directory(path: &Path) -> Result<()> {
     std::fs::create_dir_all(path).while_doing(path.display())
 }
 
-fn set_mode(path: &Path, mode: u32) -> Result<()> {
+/// Sets permission bits.
+pub(crate) fn set_mode(path: &Path, mode: u32) -> Result<()> {
     let permissions = std::fs::Permissions::from_mode(mode & 0o7777);
     std::fs::set_permissions(path, permissions).while_doing(path.display())
 }

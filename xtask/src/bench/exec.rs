@@ -12,9 +12,9 @@ use tempfile::{Builder, TempDir};
 use super::contender::{Contender, Way};
 use super::groups::Hierarchies;
 use super::library::Library;
-use super::limits::{Inside, Options};
+use super::limits::Inside;
 use super::place::Place;
-use super::{peers, snapshot};
+use super::{Options, peers, snapshot};
 use crate::failure::{Failure, Result, While};
 use crate::workspace::{Workspace, succeed};
 

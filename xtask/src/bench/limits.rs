@@ -2,7 +2,6 @@
 
 use std::process::{Command, ExitCode};
 
-use clap::Args;
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::Uid;
 use serde_json::{Value, json};
@@ -13,25 +12,11 @@ use super::library::Library;
 use super::place::{Place, words};
 use super::recipe::Recipe;
 use super::report::Report;
-use super::{message, peers, snapshot};
+use super::{Options, message, peers, snapshot};
 use crate::debian;
 use crate::failure::{Failure, Result, While};
-use crate::view::{self, View};
+use crate::view;
 use crate::workspace::{Workspace, succeed};
-
-/// Options of the benches of containers with limits.
-#[derive(Debug, Args)]
-pub(crate) struct Options {
-    /// How often each is measured.
-    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..))]
-    rounds: u32,
-    /// The layout of control groups that all see; without it, the machine's own.
-    #[arg(long, value_enum)]
-    view: Option<View>,
-    /// Install from Debian what is compared with: runc, crun.
-    #[arg(long)]
-    install_peers: bool,
-}
 
 /// A bench as root, in a network namespace with a bridge of its own.
 pub(super) struct Inside {

@@ -82,7 +82,7 @@ pub(super) fn bundle(
     change: impl FnOnce(&mut Value),
 ) -> Result<Option<PathBuf>> {
     let bundle = place.directory.join(name);
-    super::place::make_directory(&bundle)?;
+    crate::tree::make_directory(&bundle)?;
     let file = bundle.join("config.json");
     if file.exists() {
         fs::remove_file(&file).while_doing(file.display())?;

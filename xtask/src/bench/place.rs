@@ -12,8 +12,9 @@ use super::contender::{Contender, measure};
 use super::recipe::Recipe;
 use super::report::{Report, Row};
 use super::{chart, floor};
-use crate::failure::{Failure, Result, While};
+use crate::failure::{Result, While};
 use crate::program::build_release;
+use crate::tree::make_directory;
 use crate::workspace::Workspace;
 
 /// Everything is below `target/bench`.
@@ -146,14 +147,4 @@ fn device_nodes() -> Value {
 pub(super) fn words(command: &Command) -> Vec<OsString> {
     let name = std::iter::once(command.get_program());
     name.chain(command.get_args()).map(OsString::from).collect()
-}
-
-/// Makes a directory of our own build output; one that is there is kept.
-pub(super) fn make_directory(path: &Path) -> Result<()> {
-    match fs::create_dir(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-            Err(Failure::new(format!("{}: {error}", path.display())))
-        }
-        _ => Ok(()),
-    }
 }

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
-use clap::Args;
 use nix::unistd::Uid;
 
 use super::contender::{Contender, Way};
@@ -11,25 +10,11 @@ use super::library::Library;
 use super::place::{Place, words};
 use super::recipe::Recipe;
 use super::report::Report;
-use super::{peers, snapshot};
+use super::{Options, peers, snapshot};
 use crate::debian;
 use crate::failure::Result;
-use crate::view::{self, View};
+use crate::view;
 use crate::workspace::Workspace;
-
-/// Options of `bench start`.
-#[derive(Debug, Args)]
-pub(crate) struct Options {
-    /// How often each is started.
-    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..))]
-    rounds: u32,
-    /// The layout of control groups that all see; without it, the machine's own.
-    #[arg(long, value_enum)]
-    view: Option<View>,
-    /// Install from Debian what is compared with: bubblewrap, runc, crun.
-    #[arg(long)]
-    install_peers: bool,
-}
 
 /// What all contenders are made from.
 struct Bench {

@@ -2,10 +2,11 @@
 
 use std::process::ExitCode;
 
+use super::Options;
 use super::contender::{Contender, Way};
 use super::exec::states;
 use super::library::Library;
-use super::limits::{Inside, Options};
+use super::limits::Inside;
 use crate::failure::Result;
 use crate::workspace::Workspace;
 
