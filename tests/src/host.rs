@@ -63,6 +63,12 @@ impl<'t> Host<'t> {
         self.invocation(arguments).run()
     }
 
+    /// Runs a script in a container to its end.
+    #[must_use]
+    pub fn exec(&self, id: &str, script: &str) -> Output {
+        self.nsrun(&["exec", id, "--", "sh", "-c", script])
+    }
+
     /// Runs `nsrun`, which must succeed and say nothing.
     #[track_caller]
     pub fn done(&self, arguments: &[&str]) {

@@ -46,14 +46,7 @@ fn created_container_waits_for_its_start_and_outlives_its_creator(test: &Test) {
     let file = std::fs::File::create(&output).expect("a file");
     assert_eq!(creator.stdout(file).run().code, 0);
     assert_eq!(host.status("one"), "created");
-    let joined = host.nsrun(&[
-        "exec",
-        "one",
-        "--",
-        "sh",
-        "-c",
-        "hostname; ls -l /proc/1/fd",
-    ]);
+    let joined = host.exec("one", "hostname; ls -l /proc/1/fd");
     assert!(joined.stdout.starts_with("integration\n"), "{joined:?}");
     assert!(
         !joined.stdout.contains("->"),

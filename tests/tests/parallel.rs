@@ -128,7 +128,7 @@ fn two_hundred_programs_start_join_and_remove_a_container_each() {
     let running = listed.iter().filter(|one| one["status"] == "running");
     assert_eq!(running.count(), N_CONTAINERS);
     for_each_container(|id| {
-        let joined = host.nsrun(&["exec", id, "--", "sh", "-c", "cat /proc/1/comm; exit 7"]);
+        let joined = host.exec(id, "cat /proc/1/comm; exit 7");
         assert_eq!(
             (joined.code, joined.stdout.as_str()),
             (7, "sleep\n"),

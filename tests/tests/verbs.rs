@@ -23,14 +23,7 @@ fn detached_container_is_found_joined_and_deleted(test: &Test) {
     let host = Host::new(test);
     assert_code(&start(&host, "one", "exec sleep 1000"), 0);
     assert_eq!(host.status("one"), "running");
-    let joined = host.nsrun(&[
-        "exec",
-        "one",
-        "--",
-        "sh",
-        "-c",
-        "ps -e -o comm= | head -1; exit 5",
-    ]);
+    let joined = host.exec("one", "ps -e -o comm= | head -1; exit 5");
     assert_code(&joined, 5);
     assert_eq!(joined.stdout, "sleep\n");
     assert!(host.nsrun(&["ps", "one"]).stdout.contains("sleep 1000"));
