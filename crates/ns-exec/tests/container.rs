@@ -5,6 +5,8 @@
     reason = "helpers of tests end the test where it went wrong"
 )]
 
+mod place;
+
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
@@ -12,22 +14,10 @@ use std::path::Path;
 use ns_config::cgroup::Limit;
 use ns_config::state::Phase;
 use ns_config::{CgroupConfig, Config, ContainerState, Rootfs};
-use ns_exec::{Container, Kind, Sandbox, Start, StateDir, Status, Stream};
-use tempfile::TempDir;
-
-/// A state directory of the test's own; its containers end with it.
-struct Place {
-    dir: StateDir,
-    _above: TempDir,
-}
+use ns_exec::{Container, Kind, Start, StateDir, Status, Stream};
+use place::{Place, in_group, plain};
 
 impl Place {
-    fn new() -> Self {
-        let above = tempfile::tempdir().unwrap();
-        let dir = StateDir::open(above.path().join("state")).unwrap();
-        Place { dir, _above: above }
-    }
-
     fn start(&self, id: &str, config: &Config) -> ns_exec::Result<Container<'_>> {
         Container::run(sleeping(config), id, &self.dir)
     }
@@ -53,27 +43,11 @@ impl Place {
     }
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        for (id, container) in Container::list(&self.dir).unwrap() {
-            match container {
-                Ok(container) => container.kill_and_delete().unwrap(),
-                Err(_) => self.dir.forget(&id).unwrap(),
-            }
-        }
-    }
-}
-
 fn sleeping(config: &Config) -> Start<'_> {
     Start::new(config, ["sleep", "1000"])
         .stdin(Stream::Null)
         .stdout(Stream::Null)
         .stderr(Stream::Null)
-}
-
-/// A sandbox without a group: starts with and without root.
-fn plain() -> Config {
-    Sandbox::default().config().unwrap()
 }
 
 /// A sandbox in a group; `None`, said loudly, where groups cannot be made.
@@ -91,18 +65,12 @@ fn grouped_or_plain(test: &str) -> Config {
 }
 
 fn try_grouped(test: &str) -> ns_cgroups::Result<Config> {
-    let mut cgroup = CgroupConfig {
-        name: format!("ns-exec-{}-{test}", std::process::id()),
+    let mut limited = CgroupConfig {
         pids: Some(Limit::Value(64)),
         ..CgroupConfig::default()
     };
-    cgroup.memory.limit_bytes = Some(Limit::Value(64 << 20));
-    let spec = ns_cgroups::CgroupSpec::new(&cgroup).unwrap();
-    let group = ns_cgroups::Cgroup::create(&ns_cgroups::Layout::detect()?, &spec)?;
-    group.remove(std::time::Duration::from_secs(5))?;
-    let mut config = plain();
-    config.cgroup = Some(cgroup);
-    Ok(config)
+    limited.memory.limit_bytes = Some(Limit::Value(64 << 20));
+    in_group(test, limited)
 }
 
 fn group_dirs(container: &Container<'_>) -> Vec<String> {

@@ -5,28 +5,18 @@
     reason = "helpers of tests end the test where it went wrong"
 )]
 
+mod place;
+
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::os::fd::OwnedFd;
 
 use ns_config::state::Phase;
 use ns_config::{CgroupConfig, Config, NamespaceKind};
-use ns_exec::{Container, Kind, Sandbox, Stage, Start, StateDir, Status, Stream};
-use tempfile::TempDir;
-
-/// A state directory of the test's own; its containers end with it.
-struct Place {
-    dir: StateDir,
-    _above: TempDir,
-}
+use ns_exec::{Container, Kind, Stage, Start, Status, Stream};
+use place::{Place, in_group, plain};
 
 impl Place {
-    fn new() -> Self {
-        let above = tempfile::tempdir().unwrap();
-        let dir = StateDir::open(above.path().join("state")).unwrap();
-        Place { dir, _above: above }
-    }
-
     fn create(&self, config: &Config, line: &str) -> Container<'_> {
         let start = Start::new(config, ["sh", "-c", line])
             .stdin(Stream::Null)
@@ -45,35 +35,13 @@ impl Place {
     }
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        for (_, container) in Container::list(&self.dir).unwrap() {
-            container.unwrap().kill_and_delete().unwrap();
-        }
-    }
-}
-
-fn plain() -> Config {
-    Sandbox::default().config().unwrap()
-}
-
 /// A sandbox in a group; `None`, said loudly, where groups cannot be made.
 fn grouped(test: &str) -> Option<Config> {
-    let cgroup = CgroupConfig {
-        name: format!("ns-exec-{}-{test}", std::process::id()),
-        ..CgroupConfig::default()
-    };
-    let made = ns_cgroups::CgroupSpec::new(&cgroup).and_then(|spec| {
-        let group = ns_cgroups::Cgroup::create(&ns_cgroups::Layout::detect()?, &spec)?;
-        group.remove(std::time::Duration::from_secs(5))
-    });
-    if let Err(error) = made {
+    let config = in_group(test, CgroupConfig::default());
+    if let Err(error) = &config {
         println!("SKIP {test}: no control groups: {error}");
-        return None;
     }
-    let mut config = plain();
-    config.cgroup = Some(cgroup);
-    Some(config)
+    config.ok()
 }
 
 /// What the descriptors of a process lead to; those that it closes meanwhile are left out.
