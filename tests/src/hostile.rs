@@ -297,7 +297,6 @@ pub struct HeldStub {
     pid: i32,
 }
 
-const STRACE: &str = "/usr/bin/strace";
 /// Long enough to look, short enough to wait for.
 const HELD_US: u32 = 1_500_000;
 
@@ -305,16 +304,11 @@ impl HeldStub {
     /// Starts a harmless command under `strace`; `None`, and a loud skip, where that does not work.
     #[must_use]
     pub fn start(test: &Test, config: &Value) -> Option<HeldStub> {
-        let works = std::process::Command::new(STRACE)
-            .args(["-f", "-o", "/dev/null", "true"])
-            .status()
-            .is_ok_and(|status| status.success());
-        if !works {
-            test.skip("needs a working /usr/bin/strace (package strace)");
+        if !crate::has_strace(test) {
             return None;
         }
         let config = write_json(test.path(), config);
-        let running = crate::Invocation::new(Path::new(STRACE))
+        let running = crate::Invocation::new(Path::new(crate::STRACE))
             .args([
                 "-f",
                 "-qq",

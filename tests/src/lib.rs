@@ -19,6 +19,7 @@ mod host;
 pub mod hostile;
 mod nsrun;
 mod pty;
+mod strace;
 pub mod tracer;
 
 pub use begin::{Need, PLAIN_ID, Rights, Test, in_variant};
@@ -30,6 +31,7 @@ pub use controller::has_controller;
 pub use host::Host;
 pub use nsrun::{Invocation, Output, Running, path as nsrun_path};
 pub use pty::Pty;
+pub use strace::{STRACE, has_strace};
 
 /// Begins a test with what it needs, or skips it loudly and returns from the calling function.
 ///

@@ -3,12 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use ns_tests::{Host, Output, Test, needs, wait_for_orphans, write_json};
+use ns_tests::{Host, Output, STRACE, Test, has_strace, needs, wait_for_orphans, write_json};
 use serde_json::json;
 
-const STRACE: &str = "/usr/bin/strace";
 /// The calls between which something of a container is there, or not any more.
 const CALLS: [&str; 25] = [
     "mkdir",
@@ -39,17 +37,6 @@ const CALLS: [&str; 25] = [
 ];
 /// Occurrences of one call that are tried.
 const N_PER_CALL: usize = 4;
-
-fn has_strace(test: &Test) -> bool {
-    let status = Command::new(STRACE)
-        .args(["-o", "/dev/null", "true"])
-        .status();
-    let works = status.is_ok_and(|status| status.success());
-    if !works {
-        test.skip("needs a working /usr/bin/strace (package strace)");
-    }
-    works
-}
 
 /// A container in a group of its own, with the arguments of each verb.
 struct Case<'t> {

@@ -5,11 +5,12 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
 use ns_tests::hostile::{Attack, leaked_directory};
-use ns_tests::{Canary, Invocation, Output, Test, needs, nsrun_path, write_json};
+use ns_tests::{
+    Canary, Invocation, Output, STRACE, Test, has_strace, needs, nsrun_path, write_json,
+};
 use serde_json::{Value, json};
 
 const ID: &str = "attacked";
-const STRACE: &str = "/usr/bin/strace";
 
 /// A container that runs until it is dropped, remembered in the test's own directory.
 struct Container<'t> {
@@ -158,9 +159,8 @@ fn cve_2016_9962_process_that_joins_cannot_be_looked_into() {
     }
     // Right before the command its rights are those of the container, and only not being dumpable keeps others out. Where
     // there is strace, it stays there until it is seen for sure.
-    match Path::new(STRACE).exists() {
-        true => assert_eq!(container.exec_slowly("sendmsg", &["true"]).text(), ""),
-        false => test.skip("needs /usr/bin/strace (package strace) to be slow enough"),
+    if has_strace(&test) {
+        assert_eq!(container.exec_slowly("sendmsg", &["true"]).text(), "");
     }
     fs::write(attack.in_image("stop"), "").expect("set up the attack");
     // The last round ends by itself.

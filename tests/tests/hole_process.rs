@@ -68,6 +68,23 @@ fn h10_sandbox_has_no_capability_and_gains_none() {
     }
 }
 
+/// Gives a program capabilities; false, said loudly, where that does not work.
+fn set_capabilities(test: &Test, capabilities: &str, program: &Path) -> bool {
+    match Command::new("setcap")
+        .arg(capabilities)
+        .arg(program)
+        .status()
+    {
+        Ok(status) if status.success() => true,
+        other => {
+            test.skip(&format!(
+                "setcap {capabilities} (package libcap2-bin): {other:?}"
+            ));
+            false
+        }
+    }
+}
+
 #[test]
 fn h10_file_capabilities_give_nothing_above_what_is_kept() {
     let test = needs!(root, busybox);
@@ -80,13 +97,8 @@ fn h10_file_capabilities_give_nothing_above_what_is_kept() {
         ("cap_sys_admin,cap_kill,cap_bpf+p", json!(["KILL"]), 1 << 5),
         ("cap_kill,cap_sys_admin+i", json!(["KILL"]), 0),
     ] {
-        match Command::new("setcap").arg(on_file).arg(&program).status() {
-            Ok(status) if status.success() => {}
-            other => {
-                return test.skip(&format!(
-                    "setcap {on_file} (package libcap2-bin): {other:?}"
-                ));
-            }
+        if !set_capabilities(&test, on_file, &program) {
+            return;
         }
         let config = attack.config_with(&json!({"capabilities": kept, "user": "1000"}));
         let output = attack.run(
@@ -371,13 +383,8 @@ fn h17_program_gains_nothing_where_new_privileges_are_forbidden() {
     let program = attack.in_image("gaining/busybox");
     fs::copy(attack.in_image("bin/busybox"), &program).expect("set up the attack");
     let on_file = "cap_kill+p";
-    match Command::new("setcap").arg(on_file).arg(&program).status() {
-        Ok(status) if status.success() => {}
-        other => {
-            return test.skip(&format!(
-                "setcap {on_file} (package libcap2-bin): {other:?}"
-            ));
-        }
+    if !set_capabilities(&test, on_file, &program) {
+        return;
     }
     // The shell, an ordinary program of an ordinary user, has no capability; what it executes could have one.
     let script = "/gaining/busybox grep Cap /proc/self/status";

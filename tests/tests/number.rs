@@ -5,9 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use ns_tests::hostile::{Attack, HeldStub};
-use ns_tests::{Invocation, Test, needs, nsrun_path, write_json};
-
-const STRACE: &str = "/usr/bin/strace";
+use ns_tests::{Invocation, STRACE, Test, has_strace, needs, nsrun_path, write_json};
 
 /// The most that `docs/numbers.md` allows.
 fn limit(name: &str) -> u64 {
@@ -157,12 +155,7 @@ fn trace(test: &Test) -> Option<Vec<(String, String)>> {
     let config = attack.config_with(&serde_json::json!({"restrict_sys": false}));
     let config = write_json(test.path(), &config);
     let file = test.path().join("trace");
-    let works = Command::new(STRACE)
-        .args(["-f", "-o", "/dev/null", "true"])
-        .status()
-        .is_ok_and(|status| status.success());
-    if !works {
-        test.skip("needs a working /usr/bin/strace (package strace)");
+    if !has_strace(test) {
         return None;
     }
     let output = Invocation::new(Path::new(STRACE))

@@ -71,6 +71,15 @@ fn run(test: &Test, size: u32, script: &str) -> Option<Output> {
     Some(output)
 }
 
+fn assert_one_line(output: &Output, words: &[&str]) {
+    output.assert_error(125, words);
+    assert_eq!(
+        (output.stdout.as_str(), output.stderr.lines().count()),
+        ("", 1),
+        "{output:?}"
+    );
+}
+
 #[test]
 fn granted_ids_are_mapped_by_the_helpers() {
     let test = needs!(root, plain, user_namespace, busybox);
@@ -107,12 +116,7 @@ fn ids_that_are_not_granted_are_one_error() {
         return;
     };
     if let Some(output) = run(&test, GRANTED.1, "echo ran") {
-        output.assert_error(125, &["map ids", "newuidmap", "hint", "/etc/subuid"]);
-        assert_eq!(
-            (output.stdout.as_str(), output.stderr.lines().count()),
-            ("", 1),
-            "{output:?}"
-        );
+        assert_one_line(&output, &["map ids", "newuidmap", "hint", "/etc/subuid"]);
     }
 }
 
@@ -123,12 +127,7 @@ fn groups_that_are_not_granted_are_one_error() {
         return;
     };
     if let Some(output) = run(&test, GRANTED.1, "echo ran") {
-        output.assert_error(125, &["map ids", "newgidmap", "hint", "/etc/subgid"]);
-        assert_eq!(
-            (output.stdout.as_str(), output.stderr.lines().count()),
-            ("", 1),
-            "{output:?}"
-        );
+        assert_one_line(&output, &["map ids", "newgidmap", "hint", "/etc/subgid"]);
     }
 }
 
@@ -139,12 +138,7 @@ fn more_ids_than_granted_are_one_error() {
         return;
     };
     if let Some(output) = run(&test, GRANTED.1 + 1, "echo ran") {
-        output.assert_error(125, &["map ids", "newuidmap", "hint"]);
-        assert_eq!(
-            (output.stdout.as_str(), output.stderr.lines().count()),
-            ("", 1),
-            "{output:?}"
-        );
+        assert_one_line(&output, &["map ids", "newuidmap", "hint"]);
     }
 }
 
@@ -165,11 +159,9 @@ fn helper_that_is_not_installed_is_named() {
             return;
         };
         let name = helper.rsplit('/').next().expect("a name");
-        output.assert_error(125, &["map ids", name, "not installed", "uidmap", setting]);
-        assert_eq!(
-            (output.stdout.as_str(), output.stderr.lines().count()),
-            ("", 1),
-            "{output:?}"
+        assert_one_line(
+            &output,
+            &["map ids", name, "not installed", "uidmap", setting],
         );
         let status = Command::new("umount").arg(helper).status();
         assert!(status.is_ok_and(|status| status.success()), "umount");

@@ -5,7 +5,7 @@ use std::time::Instant;
 use ns_config::Config;
 use ns_exec::{Container, Start, StateDir};
 
-use crate::{Outcome, quiet};
+use crate::{Outcome, check_end, quiet};
 
 const SIGKILL: i32 = 9;
 
@@ -60,20 +60,8 @@ impl<'a> Containers<'a> {
                 Container::open(&id, self.dir)?.delete()?;
                 return Ok(begin.elapsed().as_nanos());
             }
-            "exec" => {
-                let status = first
-                    .exec(quiet(Start::new(&self.config, ["/true"])))?
-                    .wait()?;
-                if status.code() != 0 {
-                    return Err(format!("the command ended with {}", status.code()).into());
-                }
-            }
-            "open and exec" => {
-                let opened = Container::open(first.id(), self.dir)?;
-                opened
-                    .exec(quiet(Start::new(&self.config, ["/true"])))?
-                    .wait()?;
-            }
+            "exec" => self.exec(first)?,
+            "open and exec" => self.exec(&Container::open(first.id(), self.dir)?)?,
             "state" => drop(Container::open(first.id(), self.dir)?.status()?),
             "stats" => drop(first.stats()?),
             "open and stats" => drop(Container::open(first.id(), self.dir)?.stats()?),
@@ -85,6 +73,11 @@ impl<'a> Containers<'a> {
             other => return Err(format!("no such request: {other}").into()),
         }
         Ok(begin.elapsed().as_nanos())
+    }
+
+    fn exec(&self, container: &Container<'_>) -> Outcome<()> {
+        let start = quiet(Start::new(&self.config, ["/true"]));
+        check_end(container.exec(start)?.wait()?)
     }
 
     fn fill(&mut self, n_others: usize) -> Outcome<u128> {

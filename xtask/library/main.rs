@@ -18,7 +18,7 @@ use std::time::Instant;
 
 use ns_config::Config;
 use ns_config::cgroup::Limit;
-use ns_exec::{Start, StateDir, Stream};
+use ns_exec::{ExitStatus, Start, StateDir, Stream};
 
 use crate::container::Containers;
 
@@ -96,10 +96,15 @@ fn start(config: &Config, command: &[OsString]) -> Outcome<u128> {
     let status = process.wait()?;
     process.release()?;
     let nanoseconds = begin.elapsed().as_nanos();
-    if status.code() != 0 {
-        return Err(format!("the command ended with {}", status.code()).into());
+    check_end(status).map(|()| nanoseconds)
+}
+
+/// A command that fails measures nothing.
+fn check_end(status: ExitStatus) -> Outcome<()> {
+    match status.code() {
+        0 => Ok(()),
+        code => Err(format!("the command ended with {code}").into()),
     }
-    Ok(nanoseconds)
 }
 
 /// With nothing to read and nowhere to write to.
