@@ -40,10 +40,10 @@ impl Report {
                 .map_or(0, u32::from_ne_bytes)
         };
         let failure = Failure {
-            op: word(2),
-            errno: word(3).cast_signed(),
-            call: word(4),
-            detail: word(5),
+            op: word(1),
+            errno: word(2).cast_signed(),
+            call: word(3),
+            detail: word(4),
         };
         match word(0) {
             RECORD_READY => Ok(Report::Ready),

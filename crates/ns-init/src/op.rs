@@ -386,12 +386,10 @@ pub struct Failure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
     pub(crate) kind: u32,
-    pub(crate) pid: i32,
     pub(crate) failure: Failure,
-    pub(crate) reserved: u64,
 }
 
-pub(crate) const RECORD_BYTES: usize = 32;
+pub(crate) const RECORD_BYTES: usize = 20;
 const _: () = assert!(size_of::<Record>() == RECORD_BYTES);
 
 /// Everything is set; the command is executed next.

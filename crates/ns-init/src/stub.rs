@@ -83,12 +83,7 @@ fn number(digits: &[u8]) -> Option<i32> {
 }
 
 fn report(socket: i32, kind: u32, failure: Failure) {
-    let record = Record {
-        kind,
-        pid: 0,
-        failure,
-        reserved: 0,
-    };
+    let record = Record { kind, failure };
     // A caller that is gone needs no report.
     let _result = sys::send(socket, record_bytes(&record), None);
 }

@@ -44,9 +44,7 @@ pub(crate) extern "C" fn enter(window: usize) -> ! {
     let window = sys::shared_window(window);
     let record = Record {
         kind: RECORD_EARLY,
-        pid: 0,
         failure: run(window),
-        reserved: 0,
     };
     // A caller that is gone needs no report.
     let _result = sys::send(window.socket, record_bytes(&record), None);

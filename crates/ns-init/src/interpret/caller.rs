@@ -5,12 +5,10 @@ use crate::op::{Call, Failure, Op, RECORD_DESCRIPTOR, RECORD_FORKED, RECORD_READ
 use crate::sys;
 
 impl Machine<'_> {
-    pub(super) fn send(&self, kind: u32, pid: i32, descriptor: Option<i32>) -> Outcome<()> {
+    pub(super) fn send(&self, kind: u32, descriptor: Option<i32>) -> Outcome<()> {
         let record = Record {
             kind,
-            pid,
             failure: NO_FAILURE,
-            reserved: 0,
         };
         sys::send(self.socket, record_bytes(&record), descriptor)
             .at(Call::Sendmsg)
@@ -31,7 +29,7 @@ impl Machine<'_> {
             sys::exit(0);
         }
         // By the process that goes on: the one that made it may be killed any time.
-        self.send(RECORD_FORKED, 0, None)
+        self.send(RECORD_FORKED, None)
     }
 
     pub(super) fn await_go(&self) -> Outcome<()> {
@@ -42,7 +40,7 @@ impl Machine<'_> {
     }
 
     pub(super) fn park(&mut self, listener: Slot) -> Outcome<()> {
-        self.send(RECORD_READY, 0, None)?;
+        self.send(RECORD_READY, None)?;
         // ORDER: before the caller is let go of: it has written down by now where to find this process.
         self.await_go()?;
         sys::close(self.socket);
@@ -64,7 +62,7 @@ impl Machine<'_> {
     }
 
     pub(super) fn send_descriptor(&self, slot: Slot) -> Outcome<()> {
-        self.send(RECORD_DESCRIPTOR, 0, Some(self.slot(slot)))
+        self.send(RECORD_DESCRIPTOR, Some(self.slot(slot)))
     }
 
     pub(super) fn receive_descriptor(&mut self, out: Slot) -> Outcome<()> {

@@ -45,7 +45,7 @@ impl Machine<'_> {
         };
         // Whoever has let a parked process go on wanted it to run, and may be gone by now.
         if self.socket >= 0
-            && let Err(fault) = self.send(RECORD_READY, 0, None)
+            && let Err(fault) = self.send(RECORD_READY, None)
             && !self.is_parked()
         {
             return Err(fault);
@@ -60,7 +60,7 @@ impl Machine<'_> {
 
 impl Machine<'_> {
     pub(super) fn finish(&self) -> Outcome<()> {
-        self.send(RECORD_READY, 0, None)?;
+        self.send(RECORD_READY, None)?;
         sys::exit(0)
     }
 }
