@@ -269,8 +269,10 @@ pub(crate) fn from_network(stage: Stage, error: &ns_network::Error) -> Error {
         ns_network::Kind::NotFound => Kind::NotFound,
         ns_network::Kind::Unsupported => Kind::Unsupported,
         ns_network::Kind::Denied => Kind::Denied,
+        ns_network::Kind::Hostile => Kind::Hostile,
         ns_network::Kind::Limit => Kind::Limit,
         ns_network::Kind::InvalidValue => Kind::InvalidValue,
+        ns_network::Kind::Gone => Kind::Gone,
         ns_network::Kind::Busy => Kind::Busy,
         _ => Kind::Kernel,
     };
@@ -284,4 +286,16 @@ pub(crate) fn from_network(stage: Stage, error: &ns_network::Error) -> Error {
         error.config_pointer(),
         also,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_that_is_no_namespace_stays_hostile() {
+        let error = NetnsFd::open("/dev/null").expect_err("it is no namespace");
+        let relayed = from_network(Stage::Caller, &error);
+        assert_eq!(relayed.kind(), Kind::Hostile, "{relayed}");
+    }
 }
