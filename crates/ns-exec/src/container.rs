@@ -250,7 +250,7 @@ impl<'a> Container<'a> {
         if self.state.phase != Phase::Creating {
             return self.status_of_made();
         }
-        let locked = match self.dir.lock(self.id(), Contended::Refuse) {
+        let locked = match self.dir.lock(self.id(), Contended::Look) {
             Err(error) if error.kind() == Kind::Busy => return Ok(Status::Creating),
             locked => locked?,
         };

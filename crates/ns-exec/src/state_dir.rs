@@ -37,6 +37,8 @@ pub(crate) struct Locked {
 pub(crate) enum Contended {
     /// It is an error that the container is being worked on.
     Refuse,
+    /// As [`Refuse`](Self::Refuse), for a look, which others may take at the same time.
+    Look,
     /// Until the other one is done.
     Wait,
 }
@@ -218,6 +220,7 @@ impl StateDir {
             };
             let how = match contended {
                 Contended::Refuse => FlockArg::LockExclusiveNonblock,
+                Contended::Look => FlockArg::LockSharedNonblock,
                 Contended::Wait => FlockArg::LockExclusive,
             };
             let dir = match Flock::lock(dir, how) {

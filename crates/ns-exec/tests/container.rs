@@ -399,6 +399,15 @@ fn start_that_was_cut_off_before_its_process_signals_nobody() {
     });
     let half = Container::open("half", &place.dir).unwrap();
     assert_eq!(half.status().unwrap(), Status::Stale);
+    let other = fs::File::open(place.dir.path().join("half")).unwrap();
+    other.lock_shared().unwrap();
+    let status = half.status().unwrap();
+    assert_eq!(status, Status::Stale, "somebody else looks, too");
+    other.unlock().unwrap();
+    other.lock().unwrap();
+    let status = half.status().unwrap();
+    assert_eq!(status, Status::Creating, "somebody works on it");
+    drop(other);
     half.delete().unwrap();
 }
 
