@@ -63,7 +63,8 @@ impl OciConfig {
     /// * the command leads a session of its own; a new network namespace has its loopback device up;
     /// * with a new mount namespace `/dev` has the default devices and links: the usual mounts in the usual form
     ///   become [`MountKind::DevLayout`](crate::MountKind::DevLayout), else devices and links are added to the lists;
-    /// * device rules are preceded by "deny all"; without any rule all devices are allowed.
+    /// * device rules that do not begin with "deny all" are preceded by "allow all"; without any rule all devices are
+    ///   allowed.
     ///
     /// It does not [validate](Config::validate).
     ///
