@@ -1,13 +1,13 @@
 //! Printing a plan, and what the doctor found.
 
 use std::ffi::OsString;
-use std::fmt::Write as _;
 
 use ns_config::Config;
 use ns_exec::Start;
 use serde_json::{Value, json};
 
 use crate::report::{EXIT_OURS, Failure, print};
+use crate::verbs::{append, print_json};
 
 pub(crate) fn explain(
     config: &Config,
@@ -80,15 +80,4 @@ pub(crate) fn doctor(as_json: bool) -> Result<u8, Failure> {
         print(&text)?;
     }
     Ok(if all_work { 0 } else { EXIT_OURS })
-}
-
-fn append(text: &mut String, line: std::fmt::Arguments<'_>) {
-    text.write_fmt(line)
-        .expect("a string takes what fits into memory");
-}
-
-fn print_json(value: &Value) -> Result<(), Failure> {
-    let text = serde_json::to_string_pretty(value)
-        .map_err(|error| Failure::new(format!("write JSON: {error}")))?;
-    print(&format!("{text}\n"))
 }

@@ -20,8 +20,9 @@ use crate::report::{Failure, print};
 pub(crate) enum ContainerVerb {
     /// List the containers that have an id.
     ///
-    /// The status is found out by looking: created (the command waits for nsrun start), running, paused, stopped (the command has ended), stale (of another boot, or
-    /// its start was cut off), creating; or damaged, when what was written about it cannot be read.
+    /// The status is found out by looking: created (the command waits for nsrun start), running, paused, stopped (the
+    /// command has ended), stale (of another boot, or its start was cut off), creating; or damaged, when what was
+    /// written about it cannot be read.
     List {
         /// Print JSON: a list of objects with id, status, pid and, of a damaged one, error.
         #[arg(long)]
@@ -349,7 +350,7 @@ fn signal(word: &str) -> Result<i32, String> {
         .map_err(|_| "there is no such signal".to_owned())
 }
 
-fn append(text: &mut String, line: std::fmt::Arguments<'_>) {
+pub(crate) fn append(text: &mut String, line: std::fmt::Arguments<'_>) {
     text.write_fmt(line)
         .expect("a string takes what fits into memory");
 }
