@@ -21,6 +21,7 @@ mod nsrun;
 mod pty;
 mod strace;
 pub mod tracer;
+mod waiting;
 
 pub use begin::{Need, PLAIN_ID, Rights, Test, in_variant};
 pub use busybox::Busybox;
@@ -32,6 +33,7 @@ pub use host::Host;
 pub use nsrun::{Invocation, Output, Running, path as nsrun_path};
 pub use pty::Pty;
 pub use strace::{STRACE, has_strace};
+pub use waiting::Waiting;
 
 /// Begins a test with what it needs, or skips it loudly and returns from the calling function.
 ///

@@ -2,10 +2,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
 
 use ns_tests::hostile::assert_refused;
-use ns_tests::{Output, Test, has_controller, needs, write_json};
+use ns_tests::{Output, Test, Waiting, has_controller, needs, write_json};
 use serde_json::{Value, json};
 
 /// Containers of a test, in a state directory of its own; they end with it.
@@ -77,33 +76,6 @@ fn group_name(id: &str) -> String {
     format!("ns-tests-{}-{id}", std::process::id())
 }
 
-/// Somebody else's process, that must live.
-struct Bystander(Child);
-
-impl Bystander {
-    fn new() -> Self {
-        Bystander(
-            Command::new("sleep")
-                .arg("1000")
-                .spawn()
-                .expect("set up the attack"),
-        )
-    }
-
-    fn assert_alive(&mut self) {
-        let ended = self.0.try_wait().expect("wait");
-        assert_eq!(ended, None, "somebody else's process was ended");
-    }
-}
-
-impl Drop for Bystander {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ended = self.0.kill();
-        let _reaped = self.0.wait();
-    }
-}
-
 #[test]
 fn h02_number_of_another_process_is_neither_joined_nor_ended() {
     let test = needs!(root, busybox, cgroup);
@@ -111,9 +83,9 @@ fn h02_number_of_another_process_is_neither_joined_nor_ended() {
     let host = Host::new(&test);
     host.start("one", rootfs.path());
     let before = host.state("one");
-    let mut bystander = Bystander::new();
+    let mut bystander = Waiting::asleep();
     // The number went round: it is a process of the host by now, which shares the host's namespaces.
-    host.tamper("one", |state| state["init_pid"] = json!(bystander.0.id()));
+    host.tamper("one", |state| state["init_pid"] = json!(bystander.pid()));
     let joined = host.nsrun(&["exec", "one", "--", "echo", "on the host"]);
     assert_refused("exec", &joined);
     assert_refused("kill", &host.nsrun(&["kill", "one", "KILL"]));
@@ -197,7 +169,7 @@ fn h15_group_that_is_not_the_containers_is_never_made_joined_or_removed() {
     // Somebody else's group, beside the container's own, and the state says that it was made for the container.
     host.start("one", rootfs.path());
     let before = host.state("one");
-    let mut bystander = Bystander::new();
+    let mut bystander = Waiting::asleep();
     let mut canaries = Vec::new();
     for path in before["cgroup_paths"].as_object().expect("groups").values() {
         let beside = Path::new(path.as_str().expect("a path")).with_file_name(group_name("canary"));
@@ -205,7 +177,7 @@ fn h15_group_that_is_not_the_containers_is_never_made_joined_or_removed() {
         if fs::create_dir(&beside).is_ok() {
             fs::create_dir(&below).expect("set up the attack");
             // A new cpuset takes nobody.
-            let _joined = fs::write(below.join("cgroup.procs"), bystander.0.id().to_string());
+            let _joined = fs::write(below.join("cgroup.procs"), bystander.pid().to_string());
             canaries.push(beside);
         }
     }

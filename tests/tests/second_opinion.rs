@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::process::{Child, Command};
 use std::time::Duration;
 
 use cgroups_rs::cpu::CpuController;
@@ -14,7 +13,7 @@ use cgroups_rs::{CgroupPid, MaxValue};
 use ns_cgroups::{Cgroup, CgroupSpec, Controller, Layout, LayoutKind};
 use ns_config::CgroupConfig;
 use ns_config::cgroup::Limit;
-use ns_tests::{Test, has_controller, needs};
+use ns_tests::{Test, Waiting, has_controller, needs};
 
 const SOON: Duration = Duration::from_secs(10);
 const MEMORY: u64 = 64 << 20;
@@ -117,27 +116,6 @@ fn as_theirs(layout: &Layout, group: &Cgroup) -> cgroups_rs::Cgroup {
     cgroups_rs::Cgroup::load_with_relative_paths(hierarchies, name, above)
 }
 
-struct Waiting(Child);
-
-impl Waiting {
-    fn start() -> Self {
-        let command = Command::new("sleep").arg("1000").spawn();
-        Waiting(command.expect("it starts"))
-    }
-
-    fn pid(&self) -> i32 {
-        self.0.id().try_into().expect("a number")
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        // The group may have been killed by now.
-        let _ended = self.0.kill();
-        let _reaped = self.0.wait();
-    }
-}
-
 #[test]
 fn limits_are_what_cgroups_rs_reads() {
     let test = needs!(root, cgroup);
@@ -210,9 +188,9 @@ fn members_are_the_same_to_both() {
     let Some(both) = Both::make(&test) else {
         return;
     };
-    let waiting = Waiting::start();
+    let waiting = Waiting::asleep();
     both.ours.join(waiting.pid()).expect("it joins");
-    let pid = CgroupPid::from(u64::from(waiting.0.id()));
+    let pid = CgroupPid::from(u64::try_from(waiting.pid()).expect("a number"));
     assert_eq!(both.theirs.procs(), [pid], "who is in the group");
     assert_eq!(both.ours.processes().expect("a list"), [waiting.pid()]);
 }

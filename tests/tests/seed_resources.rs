@@ -3,59 +3,19 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use nix::sched::{CloneFlags, unshare};
 use ns_config::cgroup::Limit;
 use ns_config::{CgroupConfig, Config, IpPrefix, NamespaceKind, Network, NetworkKind};
 use ns_exec::{
-    Container, Kind, Sandbox, Start, StateDir, Stream, Target, enter_cgroups,
-    initialize_networking, setup_cgroups,
+    Container, Kind, Sandbox, Start, StateDir, Stream, enter_cgroups, initialize_networking,
+    setup_cgroups,
 };
-use ns_tests::{Test, has_controller, needs};
+use ns_tests::{Test, Waiting, has_controller, needs};
 
 const SOON: Duration = Duration::from_secs(10);
-
-/// A process of the test's own, that waits until the test ends.
-struct Waiting(Child);
-
-impl Waiting {
-    fn start(words: &[&str]) -> Self {
-        let mut command = Command::new(words[0]);
-        let command = command.args(&words[1..]).stdin(Stdio::null());
-        Waiting(command.spawn().expect("it starts"))
-    }
-
-    fn target(&self) -> Target {
-        let pid = i32::try_from(self.0.id()).expect("a number");
-        let pid = rustix::process::Pid::from_raw(pid).expect("a number");
-        let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty());
-        Target::from_pidfd(pidfd.expect("it lives")).expect("it lives")
-    }
-
-    fn groups(&self) -> String {
-        fs::read_to_string(format!("/proc/{}/cgroup", self.0.id())).expect("it lives")
-    }
-
-    /// Whether it executes this program by now.
-    fn is(&self, program: &str) -> bool {
-        let name = fs::read_to_string(format!("/proc/{}/comm", self.0.id()));
-        name.is_ok_and(|name| name.trim() == program)
-    }
-
-    fn end(&mut self) {
-        // It may have ended already.
-        let _ended = self.0.kill();
-        let _reaped = self.0.wait();
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.end();
-    }
-}
 
 /// A configuration with a group of the test's own, with the limits that are offered.
 fn grouped(name: &str) -> Config {
@@ -74,7 +34,7 @@ fn grouped(name: &str) -> Config {
 
 /// Whether groups can be made here; says why not.
 fn can_make_groups(test: &Test) -> bool {
-    let waiting = Waiting::start(&["sleep", "1000"]);
+    let waiting = Waiting::asleep();
     match setup_cgroups(&grouped("can"), &waiting.target()) {
         Ok(group) => {
             let group = group.expect("one is configured");
@@ -111,7 +71,7 @@ fn setup_cgroups_moves_the_process_under_its_limits() {
     if !can_make_groups(&test) {
         return;
     }
-    let mut waiting = Waiting::start(&["sleep", "1000"]);
+    let mut waiting = Waiting::asleep();
     let before = waiting.groups();
     let nothing = setup_cgroups(&Config::default(), &waiting.target()).expect("nothing to do");
     assert!(nothing.is_none());
@@ -129,7 +89,7 @@ fn setup_cgroups_moves_the_process_under_its_limits() {
     assert!(!paths.is_empty());
     for (controller, path) in &paths {
         let members = fs::read_to_string(format!("{path}/cgroup.procs")).expect("a group");
-        assert_eq!(members.trim(), waiting.0.id().to_string(), "{controller:?}");
+        assert_eq!(members.trim(), waiting.pid().to_string(), "{controller:?}");
     }
     let limit = |name: &str, v1: &str, v2: &str| {
         let path = match paths.get(name) {
@@ -147,7 +107,7 @@ fn setup_cgroups_moves_the_process_under_its_limits() {
     }
 
     // The seed joined a group that was there, whoever was in it.
-    let other = Waiting::start(&["sleep", "1000"]);
+    let other = Waiting::asleep();
     let error = setup_cgroups(&config, &other.target()).expect_err("it is in use");
     assert_eq!(error.kind(), Kind::AlreadyExists, "{error}");
     assert_eq!(other.groups(), before);
@@ -167,7 +127,7 @@ fn setup_cgroups_that_fails_half_way_leaves_nothing() {
     let name = cgroup.name.clone();
     // A limit that the kernel refuses: the seed left the directories.
     cgroup.cpu.cpus = Some("4095".to_owned());
-    let mut waiting = Waiting::start(&["sleep", "1000"]);
+    let mut waiting = Waiting::asleep();
     let before = waiting.groups();
     setup_cgroups(&config, &waiting.target()).expect_err("there is no such processor");
     assert_eq!(group_dirs(&name), [""; 0], "nothing is left");
@@ -196,11 +156,9 @@ fn process_that_one_hierarchy_refuses_is_where_it_was(test: &Test) {
     let mut config = grouped("half");
     let cgroup = config.cgroup.as_mut().expect("a group");
     cgroup.cpu.shares = Some(512);
-    let realtime = Waiting::start(&["chrt", "-f", "1", "sleep", "1000"]);
+    let mut realtime = Waiting::start(&["chrt", "-f", "1", "sleep", "1000"]);
     // It is sleep by now.
-    while !realtime.is("sleep") {
-        std::thread::yield_now();
-    }
+    realtime.wait_for("sleep");
     let before = realtime.groups();
     match setup_cgroups(&config, &realtime.target()) {
         Err(error) => {
@@ -240,7 +198,7 @@ fn enter_cgroups_is_in_all_groups_of_the_container_or_in_none() {
     let pid = box1.process().expect("ours").pid();
     let of_container = fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("it lives");
 
-    let waiting = Waiting::start(&["sleep", "1000"]);
+    let waiting = Waiting::asleep();
     let before = waiting.groups();
     let refused = |kind: Kind, change: &dyn Fn(&mut ns_config::ContainerState)| {
         let mut state = box1.state().clone();
@@ -279,7 +237,7 @@ fn enter_cgroups_is_in_all_groups_of_the_container_or_in_none() {
         "it is where the container is"
     );
     drop(waiting);
-    let late = Waiting::start(&["sleep", "1000"]);
+    let late = Waiting::asleep();
     box1.signal(libc::SIGKILL).expect("it lives");
     box1.wait().expect("it ends");
     let error = enter_cgroups(box1.state(), &late.target()).expect_err("it has ended");
@@ -330,10 +288,8 @@ fn veth(prefix: &str, name: &str, address: &str) -> Network {
 fn initialize_networking_makes_interfaces_of_a_waiting_process() {
     let test = needs!(root);
     on_a_host_of_its_own(&test, || {
-        let waiting = Waiting::start(&["unshare", "--net", "sleep", "1000"]);
-        while !waiting.is("sleep") {
-            std::thread::yield_now();
-        }
+        let mut waiting = Waiting::start(&["unshare", "--net", "sleep", "1000"]);
+        waiting.wait_for("sleep");
         let mut config = Config::default();
         config.namespaces.add(NamespaceKind::Network, None, "");
         config.networks = vec![
@@ -349,7 +305,7 @@ fn initialize_networking_makes_interfaces_of_a_waiting_process() {
             host.contains("master br0") && host.contains(",UP"),
             "{host}"
         );
-        let pid = waiting.0.id().to_string();
+        let pid = waiting.pid().to_string();
         let inside = |arguments: &[&str]| {
             let enter = ["-n", "-t", &pid, "ip"];
             let output = Command::new("nsenter").args(enter).args(arguments).output();
@@ -387,7 +343,7 @@ fn initialize_networking_makes_interfaces_of_a_waiting_process() {
 fn initialize_networking_never_changes_the_callers_own_namespace() {
     let test = needs!(root);
     on_a_host_of_its_own(&test, || {
-        let waiting = Waiting::start(&["sleep", "1000"]);
+        let waiting = Waiting::asleep();
         let mut config = Config::default();
         config.namespaces.add(NamespaceKind::Network, None, "");
         config.networks = vec![
