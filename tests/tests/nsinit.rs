@@ -112,6 +112,25 @@ impl<'t> Nsinit<'t> {
     }
 }
 
+impl Drop for Nsinit<'_> {
+    /// Nobody but the tests knows the container of a test that has failed.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        let Ok(data) = fs::metadata(&self.data) else {
+            return;
+        };
+        let id = format!("nsinit-{:x}-{:x}", data.dev(), data.ino());
+        // What is orphaned to this process holds the group until it is reaped, which comes after the first time.
+        for _ in 0..2 {
+            let delete = self.test.nsrun(["delete", "--force", &id]);
+            let runtime = self.test.path().join("runtime");
+            let _removed = delete.env("XDG_RUNTIME_DIR", runtime).run();
+        }
+    }
+}
+
 fn help_and_version_are_printed(test: &Test) {
     let Some(nsinit) = Nsinit::new(test) else {
         return;
