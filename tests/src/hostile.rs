@@ -298,7 +298,7 @@ pub struct HeldStub {
 }
 
 /// Long enough to look, short enough to wait for.
-const HELD_US: u32 = 1_500_000;
+const HELD_US: u32 = 6_000_000;
 
 impl HeldStub {
     /// Starts a harmless command under `strace`; `None`, and a loud skip, where that does not work.
