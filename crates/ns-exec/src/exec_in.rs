@@ -130,6 +130,10 @@ impl AsFd for Target {
 /// The new process is in the group before anything else happens, cannot be attached to or read from inside at any
 /// moment, and is the caller's own child: signals reach it, and its exit status comes back (H3, H14).
 ///
+/// # Order
+/// [`Process::wait`] before the wait for the container: its first process does not end, not even when it is killed, as
+/// long as a joined command that has ended was not reaped by its parent, which is the caller.
+///
 /// # Privileges
 /// `CAP_SYS_ADMIN` over every namespace that is joined, `CAP_SYS_PTRACE` over the process; a user namespace of the
 /// caller's own gives both.

@@ -9,6 +9,9 @@ use crate::error::{Error, Result, Stage};
 use crate::resources::Resources;
 
 /// The process that executes the command; a child of the process that started it.
+///
+/// Dropped, it is neither ended nor reaped. One that has [joined](crate::exec_in) a container keeps it from ending then,
+/// until the program that has started it waits for it by other means, or ends.
 #[derive(Debug)]
 #[must_use = "dropping it leaves the command running, and a zombie behind when it ends"]
 pub struct Process {
