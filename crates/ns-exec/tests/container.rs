@@ -544,3 +544,153 @@ fn id_that_is_not_a_plain_name_is_refused() {
     let error = Container::open("nobody", &place.dir).unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound, "{error}");
 }
+
+fn code(process: &ns_exec::Process) -> i32 {
+    process.wait().unwrap().code()
+}
+
+/// One process fits into the group, and it is there: no other gets as far as to execute anything.
+#[test]
+fn h03_joined_command_counts_in_the_group_from_its_first_moment() {
+    let test = "h03_joined_command_counts_in_the_group_from_its_first_moment";
+    let Some(config) = grouped(test) else { return };
+    let place = Place::new();
+    let container = place.start("box", &config).unwrap();
+    let limit = |pids| CgroupConfig {
+        pids: Some(Limit::Value(pids)),
+        ..CgroupConfig::default()
+    };
+    container.update(&limit(1)).unwrap();
+    // Were it to join, it would end by itself.
+    let joined = container.exec(Start::new(&config, ["true"]).stdin(Stream::Null));
+    let joined = joined.map(|process| code(&process));
+    assert_eq!(joined.unwrap_err().kind(), Kind::Limit);
+    let first = container.process().unwrap().pid();
+    assert_eq!(container.processes().unwrap(), [first]);
+
+    container.update(&limit(64)).unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    let start = Start::new(&config, ["cat"]).stdin(Stream::Descriptor(reader.into()));
+    let joined = container.exec(start).unwrap();
+    let listed: Vec<_> = group_dirs(&container)
+        .iter()
+        .map(|dir| fs::read_to_string(format!("{dir}/cgroup.procs")).unwrap())
+        .collect();
+    drop(writer);
+    assert_eq!(code(&joined), 0);
+    let pid = joined.pid().to_string();
+    for procs in listed {
+        assert!(procs.lines().any(|line| line == pid), "{procs}");
+    }
+}
+
+/// Every verb but those that wait for somebody or remove; the last of them is tried first.
+fn verbs(container: &Container<'_>, config: &Config) -> [(&'static str, ns_exec::Result<()>); 11] {
+    let change = CgroupConfig {
+        pids: Some(Limit::Value(9)),
+        ..CgroupConfig::default()
+    };
+    let joined = container.exec(Start::new(config, ["true"]).stdin(Stream::Null));
+    [
+        ("start", container.start()),
+        ("signal", container.signal(0)),
+        ("signal_all", container.signal_all(libc::SIGCONT)),
+        ("stats", container.stats().map(drop)),
+        ("processes", container.processes().map(drop)),
+        ("memory_events", container.memory_events().map(drop)),
+        ("update", container.update(&change)),
+        ("pause", container.pause()),
+        ("resume", container.resume()),
+        ("target", container.target().map(drop)),
+        ("exec", joined.map(|process| assert_eq!(code(&process), 0))),
+    ]
+}
+
+/// What each verb, in the order of [`verbs`], refuses with; `None` when it does what it is for.
+fn assert_verbs(container: &Container<'_>, config: &Config, expected: [Option<Kind>; 11]) {
+    for ((verb, outcome), expected) in verbs(container, config).into_iter().zip(expected) {
+        let kind = outcome.as_ref().err().map(ns_exec::Error::kind);
+        assert_eq!(kind, expected, "{verb}: {outcome:?}");
+    }
+}
+
+const BUSY: Option<Kind> = Some(Kind::Busy);
+const GONE: Option<Kind> = Some(Kind::Gone);
+const NOT_FOUND: Option<Kind> = Some(Kind::NotFound);
+const UNSUPPORTED: Option<Kind> = Some(Kind::Unsupported);
+
+#[test]
+fn verbs_of_a_container_without_a_group_tell_what_takes_one() {
+    let (place, config) = (Place::new(), plain());
+    let container = place.start("box", &config).unwrap();
+    let no_group = UNSUPPORTED;
+    let expected = [
+        BUSY, None, no_group, None, None, no_group, no_group, no_group, no_group, None, None,
+    ];
+    assert_verbs(&container, &config, expected);
+    let found = Container::open("box", &place.dir).unwrap();
+    assert_verbs(&found, &config, expected);
+    assert_eq!(found.delete().unwrap_err().kind(), Kind::Busy);
+}
+
+#[test]
+fn verbs_of_a_container_that_has_ended_or_was_removed_tell_so() {
+    let test = "verbs_of_a_container_that_has_ended_or_was_removed_tell_so";
+    for config in [plain(), grouped_or_plain(test)] {
+        let place = Place::new();
+        let container = place.start("box", &config).unwrap();
+        let found = Container::open("box", &place.dir).unwrap();
+        container.signal(libc::SIGKILL).unwrap();
+        container.wait().unwrap();
+        for handle in [&container, &found] {
+            assert_verbs(handle, &config, [GONE; 11]);
+            assert_eq!(handle.status().unwrap(), Status::Stopped);
+        }
+        assert_eq!(found.wait().unwrap(), None);
+
+        found.delete().unwrap();
+        // The lock of those that change something is gone with the state.
+        let mut expected = [GONE; 11];
+        for changing in [0, 6, 7, 8] {
+            expected[changing] = NOT_FOUND;
+        }
+        for handle in [&container, &found] {
+            assert_verbs(handle, &config, expected);
+            assert_eq!(handle.delete().unwrap_err().kind(), Kind::NotFound);
+            assert_eq!(handle.kill_and_delete().unwrap_err().kind(), Kind::NotFound);
+            assert_eq!(handle.status().unwrap(), Status::Stopped);
+        }
+        assert_eq!(found.wait().unwrap(), None);
+        let error = Container::open("box", &place.dir).unwrap_err();
+        assert_eq!(error.kind(), Kind::NotFound, "{error}");
+    }
+}
+
+#[test]
+fn verbs_of_a_container_that_waits_for_its_start_work_but_for_its_command() {
+    let test = "verbs_of_a_container_that_waits_for_its_start_work_but_for_its_command";
+    let Some(config) = grouped(test) else { return };
+    let place = Place::new();
+    let created = Container::create(sleeping(&config), "box", &place.dir).unwrap();
+    assert_eq!(created.status().unwrap(), Status::Created);
+    created.delete().unwrap();
+
+    let created = Container::create(sleeping(&config), "box", &place.dir).unwrap();
+    let found = Container::open("box", &place.dir).unwrap();
+    assert_verbs(&found, &config, [None; 11]);
+    let mut expected = [None; 11];
+    expected[0] = BUSY;
+    assert_verbs(&created, &config, expected);
+}
+
+#[test]
+fn verbs_of_a_paused_container_work_but_for_what_would_stand_still() {
+    let test = "verbs_of_a_paused_container_work_but_for_what_would_stand_still";
+    let Some(config) = grouped(test) else { return };
+    let place = Place::new();
+    let container = place.start("box", &config).unwrap();
+    container.pause().unwrap();
+    let mut expected = [None; 11];
+    (expected[0], expected[10]) = (BUSY, BUSY);
+    assert_verbs(&container, &config, expected);
+}

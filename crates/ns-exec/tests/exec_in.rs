@@ -1,7 +1,7 @@
 //! Joining a running container.
 
 use std::fs::File;
-use std::io::{PipeReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, PipeReader, Read as _, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -433,13 +433,17 @@ fn joined_process_enters_all_namespaces_of_the_container_at_once() {
         let line = "readlink /proc/self/ns/*";
         let first = Start::new(
             &config,
-            ["sh", "-c", &format!("{line}; exec sleep 1000 >&2")],
+            ["sh", "-c", &format!("{line}; echo; exec sleep 1000 >&2")],
         );
         let sleeping =
             Sleeping::start_command(first.stdout(Stream::Descriptor(OwnedFd::from(writer))));
-        let theirs = read_all(reader);
+        // Not to the end: it would not come if the sleeping process had the pipe.
+        let lines = BufReader::new(reader)
+            .lines()
+            .map(|line| line.expect("text"));
+        let theirs: Vec<_> = lines.take_while(|line| !line.is_empty()).collect();
         let (_, joined) = inside(&sleeping.target(), &config, line);
-        assert_eq!(joined, theirs);
+        assert_eq!(joined.lines().collect::<Vec<_>>(), theirs);
         assert_eq!(joined.matches("user:").count(), 1, "{joined}");
         let own = std::fs::read_link("/proc/self/ns/user").expect("procfs");
         let own = own.to_str().expect("a link of the kernel's");
