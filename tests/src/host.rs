@@ -1,6 +1,5 @@
 //! `nsrun` with a state directory of a test's own, for containers that have an id.
 
-use std::fs::File;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -13,24 +12,22 @@ use crate::{Invocation, Output, Test, wait_for_orphans};
 pub struct Host<'t> {
     test: &'t Test,
     root: PathBuf,
-    /// Locked: the groups of `nsrun` are named after ids alone, which other tests use too.
-    _alone: File,
 }
 
 impl<'t> Host<'t> {
-    /// An empty one in the test's directory, of the user that `nsrun` runs as; waits until no other test has one.
+    /// An empty one in the test's directory, of the user that `nsrun` runs as.
     #[must_use]
     pub fn new(test: &'t Test) -> Self {
-        let root = test.make_dir("state");
+        Self::at(test, "state")
+    }
+
+    /// The same, with a name for the directory.
+    #[must_use]
+    pub fn at(test: &'t Test, name: &str) -> Self {
+        let root = test.make_dir(name);
         std::fs::set_permissions(&root, std::fs::Permissions::from_mode(0o700)).expect("chmod");
         test.give_away(&root);
-        let alone = File::open(crate::nsrun::path()).expect("the program under test");
-        alone.lock().expect("flock");
-        Host {
-            test,
-            root,
-            _alone: alone,
-        }
+        Host { test, root }
     }
 
     /// Where containers are remembered.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ns_tests::{Host, Output, STRACE, Test, has_strace, needs, wait_for_orphans, write_json};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// The calls between which something of a container is there, or not any more.
 const CALLS: [&str; 25] = [
@@ -165,16 +165,17 @@ fn sandbox_that_is_killed_anywhere_leaves_what_delete_removes() {
         return;
     };
     let words = ["sandbox", "--id", "one", "-d", "--", "sleep", "1000"];
+    case.host.done(&words);
+    let state: Value =
+        serde_json::from_str(case.host.nsrun(&["state", "one"]).text()).expect("JSON");
+    let groups = state["cgroup_paths"].as_object().expect("paths").clone();
+    assert!(!groups.is_empty(), "{state}");
+    case.host.delete("one", "the first run");
     case.every_fault(|| {}, &words, |_| {});
     // Its group has another name.
-    let left = std::fs::read_dir("/sys/fs/cgroup")
-        .expect("groups")
-        .flatten();
-    for hierarchy in left {
-        assert!(
-            !hierarchy.path().join("nsrun-one").exists(),
-            "{hierarchy:?}"
-        );
+    for group in groups.values() {
+        let group = Path::new(group.as_str().expect("a path"));
+        assert!(!group.exists(), "{group:?}");
     }
 }
 

@@ -5,6 +5,7 @@ use ns_tests::{Host, Output, Test, needs, variants};
 variants![
     detached_container_is_found_joined_and_deleted,
     second_start_with_one_id_is_refused,
+    one_id_in_two_state_directories_is_two_containers,
     ended_container_is_stopped_and_not_joined,
     unknown_id_is_one_error,
     joined_command_takes_flags_of_its_own,
@@ -37,6 +38,16 @@ fn second_start_with_one_id_is_refused(test: &Test) {
     assert_code(&start(&host, "one", "exec sleep 1000"), 0);
     start(&host, "one", "exec sleep 1000").assert_error(125, &["one"]);
     assert_eq!(host.status("one"), "running");
+}
+
+fn one_id_in_two_state_directories_is_two_containers(test: &Test) {
+    let hosts = ["state", "other"].map(|name| Host::at(test, name));
+    for host in &hosts {
+        assert_code(&start(host, "one", "exec sleep 1000"), 0);
+    }
+    hosts[0].done(&["delete", "--force", "one"]);
+    assert_eq!(hosts[1].status("one"), "running");
+    hosts[1].delete("one", "the second of two");
 }
 
 fn ended_container_is_stopped_and_not_joined(test: &Test) {

@@ -53,7 +53,7 @@ fn run() -> Result<u8, Failure> {
     let root = arguments.place.root.as_deref();
     match arguments.verb {
         Verb::Sandbox(flags) => {
-            let config = sandbox::config(&flags, verb_matches)?;
+            let config = sandbox::config(&flags, verb_matches, root)?;
             launch::run(config, flags.command, &flags.name, root)
         }
         Verb::Run(run) => {
@@ -68,7 +68,9 @@ fn run() -> Result<u8, Failure> {
                 .and_then(|matches| matches.subcommand())
                 .map(|(_, matches)| matches);
             let (config, command) = match what {
-                Explainable::Sandbox(flags) => (sandbox::config(&flags, inner)?, flags.command),
+                Explainable::Sandbox(flags) => {
+                    (sandbox::config(&flags, inner, root)?, flags.command)
+                }
                 Explainable::Run(run) => (launch::read_config(&run.config)?, run.command),
             };
             explain::explain(&config, command, json)

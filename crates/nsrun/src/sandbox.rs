@@ -1,7 +1,9 @@
 //! The flags of `nsrun sandbox` as a configuration.
 
 use std::ffi::OsString;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 use clap::ArgMatches;
 use ns_config::{
@@ -15,6 +17,7 @@ use crate::report::Failure;
 pub(crate) fn config(
     flags: &SandboxFlags,
     matches: Option<&ArgMatches>,
+    root: Option<&Path>,
 ) -> Result<Config, Failure> {
     let sandbox = Sandbox {
         rootfs: flags.rootfs.as_deref().map(absolute).transpose()?,
@@ -34,24 +37,34 @@ pub(crate) fn config(
         terminal: flags.tty,
     };
     let mut config = sandbox.config()?;
-    config.cgroup = cgroup(flags);
+    config.cgroup = cgroup(flags, root)?;
     Ok(config)
 }
 
 /// A group for the limits that were asked for; and for a container with an id, to be paused and measured, where that
 /// takes no right that we may lack.
-fn cgroup(flags: &SandboxFlags) -> Option<CgroupConfig> {
+fn cgroup(flags: &SandboxFlags, root: Option<&Path>) -> Result<Option<CgroupConfig>, Failure> {
     let limits = crate::verbs::settings(&flags.limits);
     let can_make = || nix::unistd::geteuid().is_root() && ns_exec::can_make_groups();
     let is_wanted = flags.name.id.is_some() && can_make();
     if limits == CgroupConfig::default() && !is_wanted {
-        return None;
+        return Ok(None);
     }
-    let name = match &flags.name.id {
-        Some(id) => format!("nsrun-{id}"),
-        None => format!("nsrun-sandbox-{}", std::process::id()),
+    let name = match (&flags.name.id, root) {
+        (Some(id), None) => format!("nsrun-{id}"),
+        (Some(id), Some(root)) => format!("nsrun-{id}-{:016x}", number_of(root)?),
+        (None, _) => format!("nsrun-sandbox-{}", std::process::id()),
     };
-    Some(CgroupConfig { name, ..limits })
+    Ok(Some(CgroupConfig { name, ..limits }))
+}
+
+/// What tells the groups of one state directory from those of another, in which the same id is another container.
+fn number_of(root: &Path) -> Result<u64, Failure> {
+    let root = std::path::absolute(root)
+        .map_err(|error| Failure::new(format!("--root {root:?}: {error}")))?;
+    let mut hasher = DefaultHasher::new();
+    root.hash(&mut hasher);
+    Ok(hasher.finish())
 }
 
 fn capabilities(flags: &SandboxFlags) -> CapabilitySet {
