@@ -84,7 +84,7 @@ newcomer() {
     if [ "$code" = 0 ] && echo "$last" | grep -qE '^[0-9]+ passed, 0 failed, [0-9]+ skipped$'; then
         echo "PASS $who: the second command: $last"
     else
-        grep -E '^(FAIL|error)' "$home/output" "$home/errors" || tail -n 30 "$home/errors"
+        sed -n '/^failed:$/,$p' "$home/output" | grep . || tail -n 30 "$home/errors"
         echo "FAIL $who: the second command ended with $code: $last"
         failed=1
     fi
