@@ -334,3 +334,37 @@ fn events_tell_each_lack_of_memory_and_end_with_the_container() {
     assert_eq!(reader.wait().code, 0);
     host.delete("one", "after its events");
 }
+
+/// Nothing ties a joined command to `nsrun exec`: the parent death signal of the configuration was about whoever started
+/// the container.
+#[test]
+fn killed_exec_leaves_its_command_to_the_container() {
+    let test = needs!(root);
+    let host = Host::new(&test);
+    let words = ["sandbox", "--id", "one", "--detach", "--", "sleep", "1000"];
+    host.done(&words);
+    let fifo = test.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("a fifo");
+    let open = || std::fs::File::options().read(true).write(true).open(&fifo);
+    let mut held = open().expect("a fifo");
+    let script = "echo joined; read line; echo $line >/tmp/heard";
+    let mut joined = host
+        .invocation(&["exec", "one", "--", "sh", "-c", script])
+        .stdin(open().expect("a fifo"))
+        .spawn();
+    joined.read_until("joined\n");
+    joined.signal(nix::sys::signal::Signal::SIGKILL);
+    // Its end, and not that of its output, which the command has.
+    joined.close_stdout();
+    assert!(joined.wait().signaled);
+    std::io::Write::write_all(&mut held, b"go on\n").expect("room in the fifo");
+    let line = "while [ ! -s /tmp/heard ]; do :; done; cat /tmp/heard";
+    let heard = host.nsrun(&["exec", "one", "--", "sh", "-c", line]);
+    assert_eq!(heard.text(), "go on");
+    // ORDER: before the container can end, whoever the joined command was left to has to reap it: we, here. The
+    // container's own command was left to us as well.
+    while ns_tests::hostile::children(nix::unistd::getpid().as_raw()).len() > 1 {
+        ns_tests::reap_orphans();
+    }
+    host.delete("one", "a container whose exec was killed");
+}
