@@ -43,11 +43,10 @@ pub(crate) enum Engine {
 
 /// A container that takes longer is given up.
 const LIMIT: Duration = Duration::from_secs(30 * 60);
-/// The first process of the container, so that there is one that reaps. An engine's root may be an overlay, and the
-/// tests make overlays of their own in `/tmp`.
+/// The first process of the container, so that there is one that reaps.
 const START: &str = "/run-tests";
 const START_TEXT: &str = "#!/bin/busybox sh\n\
-    mount -t tmpfs -o mode=1777 tmp /tmp\n\
+    /fresh-tmp\n\
     /xtask inside /job.json\n\
     exit $?\n";
 

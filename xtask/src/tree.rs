@@ -40,6 +40,16 @@ pub(crate) const XTASK: &str = "/xtask";
 /// Where the job is inside.
 pub(crate) const JOB: &str = "/job.json";
 
+/// Gives a container or a guest a `/tmp` of its own file system: its root may be an overlay, and the tests make overlays
+/// of their own in `/tmp`. What the tree has there, as of a workspace that lies there, stays.
+const FRESH_TMP: &str = "#!/bin/busybox sh\n\
+    mount --bind /tmp /mnt\n\
+    mount -t tmpfs -o mode=1777 tmp /tmp\n\
+    for entry in /mnt/*; do\n\
+    [ -d $entry ] && mkdir /tmp/${entry##*/} && mount --bind $entry /tmp/${entry##*/}\n\
+    done\n\
+    umount /mnt\n";
+
 const DIRECTORIES: [&str; 15] = [
     "dev",
     "etc",
@@ -103,6 +113,7 @@ impl Tree {
         let own = std::env::current_exe().while_doing("/proc/self/exe")?;
         tree.add(&own, XTASK)?;
         job.write(&tree.at(JOB))?;
+        tree.add_script("/fresh-tmp", FRESH_TMP)?;
         Ok(tree)
     }
 
