@@ -229,7 +229,11 @@ fn as_plain_user(workspace: &Workspace, programs: &Programs, tally: &mut Tally) 
     };
     warn_about_reach(workspace, rights);
     runner.run(&programs, tally)?;
-    must_run::check("user", tally)
+    must_run::check("user", tally)?;
+    // Dropped, it would leave what tests have left in it, and not a word.
+    directory
+        .close()
+        .while_doing("remove the temporary directory")
 }
 
 fn in_view(programs: &Programs, view: View, tally: &mut Tally) -> Result<()> {

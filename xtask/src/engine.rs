@@ -113,6 +113,7 @@ impl Run<'_> {
 
     fn in_podman(&self, tally: &mut Tally) -> Result<End> {
         let storage = self.directory.join("podman");
+        make_directory(&storage)?;
         // Its defaults are more than a process without CAP_SYS_RESOURCE may ask for.
         let flags = [
             "--privileged",
@@ -252,6 +253,8 @@ fn podman(storage: &Path) -> Command {
     ] {
         command.arg(option).arg(storage.join(name));
     }
+    // Where it unpacks what it imports.
+    command.env("TMPDIR", storage);
     command.args(["--cgroup-manager=cgroupfs", "--events-backend=file"]);
     if view::machine_view().is_ok_and(|machine| machine == View::Hybrid) {
         // crun refuses such machines.

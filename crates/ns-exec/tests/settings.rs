@@ -5,6 +5,7 @@
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt as _;
 
 use ns_config::{
     Config, Mount, MountKind, MountOptions, Network, NetworkKind, OverlayUpper, Sysctl,
@@ -231,7 +232,7 @@ fn overlay_shows_lower_files_and_keeps_changes_above() {
         lower: vec![lower.clone()],
         upper: Some(OverlayUpper {
             upper: upper.clone(),
-            work,
+            work: work.clone(),
         }),
     };
     config.mounts.push(mount("/merged", kind));
@@ -239,6 +240,9 @@ fn overlay_shows_lower_files_and_keeps_changes_above() {
         &config,
         "cat /merged/file; echo above > /merged/file; cat /merged/file",
     );
+    // overlayfs leaves a directory that its owner may not enter, and so could not remove.
+    let closed = fs::Permissions::from_mode(0o700);
+    fs::set_permissions(format!("{work}/work"), closed).expect("chmod");
     assert_eq!(seen, "below\nabove");
     assert_eq!(
         fs::read_to_string(format!("{lower}/file")).expect("read"),
