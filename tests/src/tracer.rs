@@ -18,7 +18,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use crate::census::{HELD, descendants, wait_for_orphans};
+use crate::census::{HELD, descendants};
 use crate::nsrun::DEADLINE;
 use crate::{Output, Test, nsrun_path};
 
@@ -138,8 +138,6 @@ pub fn trace(
     HELD.lock()
         .unwrap_or_else(PoisonError::into_inner)
         .remove(&program.as_raw());
-    // A command whose caller was killed goes on, and writes.
-    wait_for_orphans();
     let output = output_of(tracer.status.expect("an end"), &stdout, &stderr);
     assert!(!was_late, "still running after {DEADLINE:?}: {output:?}");
     Traced {
@@ -202,7 +200,11 @@ struct Process {
     counts: bool,
     /// What it executes next is the stub.
     becomes_stub: bool,
+    /// Several of close_range(2) in a row are one: how many gaps there are between the descriptors that are kept
+    /// depends on which thread of the program was faster to open its own.
     n_calls: usize,
+    /// The number of the latest call.
+    last: Option<i64>,
     /// Where the call that it is in stands among the steps.
     step: Option<usize>,
     /// The error that this call ends with.
@@ -216,6 +218,7 @@ impl Process {
             counts,
             becomes_stub,
             n_calls: 0,
+            last: None,
             step: None,
             failing: None,
         }
@@ -236,14 +239,26 @@ struct Tracer {
 }
 
 impl Tracer {
-    /// Until the program and all that it made have ended, or have become the command.
+    /// Until the program and all that it made have ended; a command whose caller was killed goes on, and writes.
     fn run(&mut self) {
-        while !self.processes.is_empty() {
+        loop {
+            if self.processes.is_empty() {
+                self.release_early();
+            }
             match waitpid(None, Some(WaitPidFlag::__WALL)) {
                 Ok(status) => self.see(status),
                 Err(Errno::EINTR) => {}
+                Err(Errno::ECHILD) => return,
                 Err(errno) => panic!("waitpid: {errno}"),
             }
+        }
+    }
+
+    /// Lets those go their own way whose maker was killed before it could tell of them.
+    fn release_early(&mut self) {
+        for pid in std::mem::take(&mut self.early) {
+            // It may have been killed while it was stopped.
+            let _dead = ptrace::detach(pid, None);
         }
     }
 
@@ -326,6 +341,10 @@ impl Tracer {
             return;
         };
         let process = self.processes.get_mut(&pid).expect("a known process");
+        if number == libc::SYS_close_range && process.last == Some(number) {
+            return;
+        }
+        process.last = Some(number);
         let (maker, index) = (process.maker, process.n_calls);
         process.n_calls += 1;
         process.step = Some(self.steps.len());
