@@ -1,14 +1,18 @@
 //! The command line.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 
-use clap::{ArgMatches, Args, Command, CommandFactory as _, Parser, Subcommand};
+use clap::{
+    Arg, ArgAction, ArgMatches, Args, Command, CommandFactory as _, FromArgMatches, Parser,
+    Subcommand, value_parser,
+};
 use ns_config::{Capability, Rlimit, UserSpec};
 
 use crate::convert::ConfigFlags;
 use crate::exec::ExecFlags;
+use crate::flag::{self, Flag, by_table, is_set, places, value, values};
 use crate::verbs::{ContainerVerb, Limits};
 
 /// Runs a command in a fresh container.
@@ -44,30 +48,30 @@ pub(crate) struct Place {
 impl Arguments {
     /// Parses the command line of `nsrun`.
     ///
-    /// The two verbs that have to be quick are first tried by a command that knows their flags alone, because to put
-    /// the whole together takes longer than the rest of a start's planning. What that does not take, and every
-    /// question for help, is for the whole to answer.
+    /// The two verbs that have to be quick are first tried by a command that knows their flags alone, and of a sandbox's
+    /// only those that are named, because to put the whole together takes longer than the rest of a start's planning.
+    /// What that does not take, and every question for help, is for the whole to answer.
     pub(crate) fn matches() -> clap::error::Result<ArgMatches> {
-        let words = std::env::args_os;
-        let quick = match words().nth(1).as_deref().and_then(OsStr::to_str) {
-            Some("sandbox") => Some(SandboxFlags::augment_args(Command::new("sandbox"))),
+        let words: Vec<OsString> = std::env::args_os().collect();
+        let quick = match words.get(1).and_then(|verb| verb.to_str()) {
+            Some("sandbox") => Some(SandboxFlags::describe_named(&words)),
             Some("run") => Some(RunFlags::augment_args(Command::new("run"))),
             _ => None,
         };
         if let Some(verb) = quick {
             let command = Place::augment_args(Command::new("nsrun").subcommand(verb));
-            if let Ok(matches) = parse(command, words()) {
+            if let Ok(matches) = parse(command, words.iter().cloned()) {
                 return Ok(matches);
             }
         }
-        parse(Arguments::command(), words())
+        parse(Arguments::command(), words)
     }
 }
 
 /// To take a command line's description apart takes as long as to put it together, and the process ends soon.
 pub(crate) fn parse(
     command: Command,
-    words: impl Iterator<Item = OsString>,
+    words: impl IntoIterator<Item = OsString>,
 ) -> clap::error::Result<ArgMatches> {
     ManuallyDrop::new(command).try_get_matches_from_mut(words)
 }
@@ -149,91 +153,283 @@ pub(crate) struct CreateFlags {
 }
 
 // How a container is found again.
-#[derive(Debug, Args)]
+#[derive(Debug)]
 pub(crate) struct NameFlags {
-    /// Remember the container under this name until its command has ended and it was deleted.
-    #[arg(long, value_name = "ID")]
     pub(crate) id: Option<String>,
-    /// Return once the command runs; its input and output are /dev/null. `nsrun delete` removes what it leaves.
-    #[arg(long, short = 'd', requires = "id")]
     pub(crate) detach: bool,
 }
 
-#[derive(Debug, Args)]
-#[command(
-    after_help = "By default the command sees the host's /usr, /bin, /sbin, /lib* and /etc read-only (files \
-    with secrets such as /etc/shadow hidden), a private /proc, /dev, /tmp, /var/tmp, /run and home directory, and \
-    namespaces of its own; it has no capability, no network but loopback, and of the environment only PATH, TERM, \
-    LANG and the like."
-)]
+impl NameFlags {
+    const FLAGS: [Flag; 2] = [
+        Flag::new(
+            "id",
+            &["ID"],
+            "Remember the container under this name until its command has ended and it was deleted",
+        ),
+        Flag::new(
+            "detach",
+            &[],
+            "Return once the command runs; its input and output are /dev/null. `nsrun delete` removes what it leaves",
+        )
+        .short('d')
+        .related(&["id"], |arg| arg.requires("id")),
+    ];
+
+    fn read(matches: &ArgMatches) -> Self {
+        NameFlags {
+            id: value(matches, "id"),
+            detach: is_set(matches, "detach"),
+        }
+    }
+}
+
+by_table!(NameFlags);
+
+#[derive(Debug)]
 pub(crate) struct SandboxFlags {
-    /// Use this directory as / instead of the host's files; it is read-only.
-    #[arg(long, value_name = "DIR")]
     pub(crate) rootfs: Option<String>,
-    /// Let the command write into --rootfs.
-    #[arg(long, requires = "rootfs")]
     pub(crate) writable_rootfs: bool,
-    /// Mount the host's SRC at DEST, writable.
-    #[arg(long, num_args = 2, value_names = ["SRC", "DEST"])]
-    pub(crate) bind: Vec<String>,
-    /// Mount the host's SRC at DEST, read-only with everything below.
-    #[arg(long, num_args = 2, value_names = ["SRC", "DEST"])]
-    pub(crate) ro_bind: Vec<String>,
-    /// Mount an empty, writable file system at DEST.
-    #[arg(long, value_name = "DEST")]
-    pub(crate) tmpfs: Vec<String>,
-    /// Make a directory.
-    #[arg(long, value_name = "DEST")]
-    pub(crate) dir: Vec<String>,
-    /// Make a symbolic link DEST that says TARGET.
-    #[arg(long, num_args = 2, value_names = ["TARGET", "DEST"])]
-    pub(crate) symlink: Vec<String>,
-    /// Share the host's network.
-    #[arg(long)]
+    /// In the order of the command line.
+    pub(crate) mounts: Vec<MountFlag>,
     pub(crate) share_net: bool,
-    /// Use a user namespace also as root.
-    #[arg(long)]
     pub(crate) unshare_user: bool,
-    /// Set a variable; NAME alone takes the caller's value.
-    #[arg(long, short = 'e', value_name = "NAME[=VALUE]")]
     pub(crate) env: Vec<OsString>,
-    /// Inherit no variable at all.
-    #[arg(long)]
     pub(crate) clearenv: bool,
-    /// Start in this directory of the sandbox.
-    #[arg(long, value_name = "DIR")]
     pub(crate) chdir: Option<String>,
-    /// Run as this user, a name or number, inside.
-    #[arg(long, short = 'u', value_name = "USER[:GROUP]")]
     pub(crate) user: Option<UserSpec>,
-    /// Host name inside [default: sandbox].
-    #[arg(long, value_name = "NAME")]
     pub(crate) hostname: Option<String>,
-    /// Keep a capability; ALL keeps all that nsrun itself has.
-    #[arg(long, value_name = "CAP", value_parser = capability)]
     pub(crate) cap_add: Vec<Capabilities>,
-    /// Drop a capability that --cap-add ALL would keep.
-    #[arg(long, value_name = "CAP", value_parser = capability)]
     pub(crate) cap_drop: Vec<Capabilities>,
-    /// Limit a resource, e.g. nofile=1024:2048.
-    #[arg(long, value_name = "NAME=SOFT[:HARD]")]
     pub(crate) rlimit: Vec<Rlimit>,
-    /// Make the command lead a session of its own, away from the terminal.
-    #[arg(long)]
     pub(crate) new_session: bool,
-    /// Kill the command when nsrun ends.
-    #[arg(long, conflicts_with = "detach")]
     pub(crate) die_with_parent: bool,
-    /// Give the command a terminal of its own; the standard input must be one.
-    #[arg(long, short = 't', conflicts_with = "detach")]
     pub(crate) tty: bool,
-    #[command(flatten)]
     pub(crate) limits: Limits,
-    #[command(flatten)]
     pub(crate) name: NameFlags,
-    /// The command and its arguments.
-    #[arg(last = true, required = true, value_name = "CMD")]
     pub(crate) command: Vec<OsString>,
+}
+
+/// One flag that changes the file system.
+#[derive(Debug)]
+pub(crate) enum MountFlag {
+    Bind { source: String, destination: String },
+    ReadOnlyBind { source: String, destination: String },
+    Tmpfs(String),
+    Directory(String),
+    Symlink { target: String, destination: String },
+}
+
+impl SandboxFlags {
+    const FLAGS: [Flag; 20] = [
+        Flag::new(
+            "rootfs",
+            &["DIR"],
+            "Use this directory as / instead of the host's files; it is read-only",
+        ),
+        Flag::new(
+            "writable-rootfs",
+            &[],
+            "Let the command write into --rootfs",
+        )
+        .related(&["rootfs"], |arg| arg.requires("rootfs")),
+        Flag::new(
+            "bind",
+            &["SRC", "DEST"],
+            "Mount the host's SRC at DEST, writable",
+        )
+        .repeated(),
+        Flag::new(
+            "ro-bind",
+            &["SRC", "DEST"],
+            "Mount the host's SRC at DEST, read-only with everything below",
+        )
+        .repeated(),
+        Flag::new(
+            "tmpfs",
+            &["DEST"],
+            "Mount an empty, writable file system at DEST",
+        )
+        .repeated(),
+        Flag::new("dir", &["DEST"], "Make a directory").repeated(),
+        Flag::new(
+            "symlink",
+            &["TARGET", "DEST"],
+            "Make a symbolic link DEST that says TARGET",
+        )
+        .repeated(),
+        Flag::new("share-net", &[], "Share the host's network"),
+        Flag::new("unshare-user", &[], "Use a user namespace also as root"),
+        Flag::new(
+            "env",
+            &["NAME[=VALUE]"],
+            "Set a variable; NAME alone takes the caller's value",
+        )
+        .short('e')
+        .repeated()
+        .more(|arg| arg.value_parser(value_parser!(OsString))),
+        Flag::new("clearenv", &[], "Inherit no variable at all"),
+        Flag::new("chdir", &["DIR"], "Start in this directory of the sandbox"),
+        Flag::new(
+            "user",
+            &["USER[:GROUP]"],
+            "Run as this user, a name or number, inside",
+        )
+        .short('u')
+        .more(|arg| arg.value_parser(value_parser!(UserSpec))),
+        Flag::new("hostname", &["NAME"], "Host name inside [default: sandbox]"),
+        Flag::new(
+            "cap-add",
+            &["CAP"],
+            "Keep a capability; ALL keeps all that nsrun itself has",
+        )
+        .repeated()
+        .more(|arg| arg.value_parser(capability)),
+        Flag::new(
+            "cap-drop",
+            &["CAP"],
+            "Drop a capability that --cap-add ALL would keep",
+        )
+        .repeated()
+        .more(|arg| arg.value_parser(capability)),
+        Flag::new(
+            "rlimit",
+            &["NAME=SOFT[:HARD]"],
+            "Limit a resource, e.g. nofile=1024:2048",
+        )
+        .repeated()
+        .more(|arg| arg.value_parser(value_parser!(Rlimit))),
+        Flag::new(
+            "new-session",
+            &[],
+            "Make the command lead a session of its own, away from the terminal",
+        ),
+        Flag::new("die-with-parent", &[], "Kill the command when nsrun ends")
+            .related(&["detach"], |arg| arg.conflicts_with("detach")),
+        Flag::new(
+            "tty",
+            &[],
+            "Give the command a terminal of its own; the standard input must be one",
+        )
+        .short('t')
+        .related(&["detach"], |arg| arg.conflicts_with("detach")),
+    ];
+
+    fn flags() -> impl Iterator<Item = &'static Flag> + Clone {
+        let own = const { &Self::FLAGS };
+        let (limits, name) = const { (&Limits::FLAGS, &NameFlags::FLAGS) };
+        own.iter().chain(limits).chain(name)
+    }
+
+    /// Describes the flags that these words name.
+    fn describe_named(words: &[OsString]) -> Command {
+        let sandbox = flag::describe_named(Command::new("sandbox"), Self::flags(), words);
+        sandbox.arg(command())
+    }
+
+    fn read(matches: &ArgMatches) -> Self {
+        SandboxFlags {
+            rootfs: value(matches, "rootfs"),
+            writable_rootfs: is_set(matches, "writable-rootfs"),
+            mounts: mounts(matches),
+            share_net: is_set(matches, "share-net"),
+            unshare_user: is_set(matches, "unshare-user"),
+            env: values(matches, "env"),
+            clearenv: is_set(matches, "clearenv"),
+            chdir: value(matches, "chdir"),
+            user: value(matches, "user"),
+            hostname: value(matches, "hostname"),
+            cap_add: values(matches, "cap-add"),
+            cap_drop: values(matches, "cap-drop"),
+            rlimit: values(matches, "rlimit"),
+            new_session: is_set(matches, "new-session"),
+            die_with_parent: is_set(matches, "die-with-parent"),
+            tty: is_set(matches, "tty"),
+            limits: Limits::read(matches),
+            name: NameFlags::read(matches),
+            command: values(matches, "command"),
+        }
+    }
+}
+
+impl Args for SandboxFlags {
+    fn augment_args(command_of_verb: Command) -> Command {
+        flag::describe(command_of_verb, Self::flags())
+            .arg(command())
+            .after_help(
+                "By default the command sees the host's /usr, /bin, /sbin, /lib* and /etc read-only (files \
+                 with secrets such as /etc/shadow hidden), a private /proc, /dev, /tmp, /var/tmp, /run and home \
+                 directory, and namespaces of its own; it has no capability, no network but loopback, and of the \
+                 environment only PATH, TERM, LANG and the like.",
+            )
+    }
+
+    fn augment_args_for_update(command_of_verb: Command) -> Command {
+        Self::augment_args(command_of_verb)
+    }
+}
+
+impl FromArgMatches for SandboxFlags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        Ok(Self::read(matches))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::read(matches);
+        Ok(())
+    }
+}
+
+/// The command and its arguments, behind `--`.
+fn command() -> Arg {
+    Arg::new("command")
+        .help("The command and its arguments")
+        .value_name("CMD")
+        .value_parser(value_parser!(OsString))
+        .action(ArgAction::Append)
+        .num_args(1..)
+        .last(true)
+        .required(true)
+}
+
+fn mounts(matches: &ArgMatches) -> Vec<MountFlag> {
+    let mut placed = Vec::new();
+    let mut place_all = |long, n_values, make: fn(&[String]) -> Option<MountFlag>| {
+        let places = places(matches, long).into_iter().step_by(n_values);
+        let all = values(matches, long);
+        let flags = all.chunks(n_values).filter_map(make);
+        placed.extend(places.zip(flags));
+    };
+    place_all("bind", 2, |values| {
+        pair(values).map(|(source, destination)| MountFlag::Bind {
+            source,
+            destination,
+        })
+    });
+    place_all("ro-bind", 2, |values| {
+        pair(values).map(|(source, destination)| MountFlag::ReadOnlyBind {
+            source,
+            destination,
+        })
+    });
+    place_all("tmpfs", 1, |values| {
+        values.first().cloned().map(MountFlag::Tmpfs)
+    });
+    place_all("dir", 1, |values| {
+        values.first().cloned().map(MountFlag::Directory)
+    });
+    place_all("symlink", 2, |values| {
+        pair(values).map(|(target, destination)| MountFlag::Symlink {
+            target,
+            destination,
+        })
+    });
+    placed.sort_by_key(|(place, _)| *place);
+    placed.into_iter().map(|(_, flag)| flag).collect()
+}
+
+fn pair(values: &[String]) -> Option<(String, String)> {
+    let [first, second] = values else { return None };
+    Some((first.clone(), second.clone()))
 }
 
 /// One capability, or all.

@@ -6,6 +6,7 @@ mod arguments;
 mod convert;
 mod exec;
 mod explain;
+mod flag;
 mod launch;
 mod nsinit;
 mod report;
@@ -49,11 +50,10 @@ fn run() -> Result<u8, Failure> {
     }
     let arguments =
         Arguments::from_arg_matches(&matches).map_err(|error| Failure::new(error.to_string()))?;
-    let verb_matches = matches.subcommand().map(|(_, matches)| matches);
     let root = arguments.place.root.as_deref();
     match arguments.verb {
         Verb::Sandbox(flags) => {
-            let config = sandbox::config(&flags, verb_matches, root)?;
+            let config = sandbox::config(&flags, root)?;
             launch::run(config, flags.command, &flags.name, root)
         }
         Verb::Run(run) => {
@@ -64,13 +64,8 @@ fn run() -> Result<u8, Failure> {
         Verb::Exec(flags) => exec::exec(flags, root),
         Verb::Container(verb) => verbs::run(verb, root),
         Verb::Explain { json, what } => {
-            let inner = verb_matches
-                .and_then(|matches| matches.subcommand())
-                .map(|(_, matches)| matches);
             let (config, command) = match what {
-                Explainable::Sandbox(flags) => {
-                    (sandbox::config(&flags, inner, root)?, flags.command)
-                }
+                Explainable::Sandbox(flags) => (sandbox::config(&flags, root)?, flags.command),
                 Explainable::Run(run) => (launch::read_config(&run.config)?, run.command),
             };
             explain::explain(&config, command, json)

@@ -5,24 +5,23 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use clap::ArgMatches;
 use ns_config::{
     CapabilitySet, CgroupConfig, Config, Mount, MountAttributes, MountKind, MountOptions,
 };
 use ns_exec::Sandbox;
 
-use crate::arguments::{Capabilities, SandboxFlags};
+use crate::arguments::{Capabilities, MountFlag, SandboxFlags};
 use crate::report::Failure;
 
-pub(crate) fn config(
-    flags: &SandboxFlags,
-    matches: Option<&ArgMatches>,
-    root: Option<&Path>,
-) -> Result<Config, Failure> {
+pub(crate) fn config(flags: &SandboxFlags, root: Option<&Path>) -> Result<Config, Failure> {
     let sandbox = Sandbox {
         rootfs: flags.rootfs.as_deref().map(absolute).transpose()?,
         writable_rootfs: flags.writable_rootfs,
-        mounts: mounts(flags, matches)?,
+        mounts: flags
+            .mounts
+            .iter()
+            .map(mount_of)
+            .collect::<Result<_, _>>()?,
         share_network: flags.share_net,
         user_namespace: flags.unshare_user,
         environment: environment(&flags.env)?,
@@ -101,68 +100,52 @@ pub(crate) fn environment(entries: &[OsString]) -> Result<Vec<OsString>, Failure
     entries.iter().map(entry).collect()
 }
 
-/// All mounts in the order of the command line.
-fn mounts(flags: &SandboxFlags, matches: Option<&ArgMatches>) -> Result<Vec<Mount>, Failure> {
-    let index = |name: &str, n_values: usize| -> Vec<usize> {
-        let all = matches
-            .and_then(|matches| matches.indices_of(name))
-            .into_iter()
-            .flatten();
-        all.step_by(n_values).collect()
-    };
-    let mut placed: Vec<(usize, Mount)> = Vec::new();
-    for (name, values, read_only) in [
-        ("bind", &flags.bind, false),
-        ("ro_bind", &flags.ro_bind, true),
-    ] {
-        for (at, pair) in index(name, 2).into_iter().zip(values.chunks(2)) {
-            placed.push((at, bind(pair, read_only)?));
+fn mount_of(flag: &MountFlag) -> Result<Mount, Failure> {
+    Ok(match flag {
+        MountFlag::Bind {
+            source,
+            destination,
+        } => bind("--bind", source, destination, false)?,
+        MountFlag::ReadOnlyBind {
+            source,
+            destination,
+        } => bind("--ro-bind", source, destination, true)?,
+        MountFlag::Tmpfs(destination) => {
+            let kind = MountKind::Filesystem {
+                fstype: "tmpfs".to_owned(),
+                source: "tmpfs".to_owned(),
+            };
+            let mut tmpfs = mount(destination, kind, format!("--tmpfs {destination}"));
+            tmpfs.options.set = MountAttributes {
+                no_suid: true,
+                no_dev: true,
+                ..MountAttributes::default()
+            };
+            tmpfs.options.data = vec![("mode".to_owned(), Some("1777".to_owned()))];
+            tmpfs
         }
-    }
-    for (at, destination) in index("tmpfs", 1).into_iter().zip(&flags.tmpfs) {
-        let kind = MountKind::Filesystem {
-            fstype: "tmpfs".to_owned(),
-            source: "tmpfs".to_owned(),
-        };
-        let mut tmpfs = mount(destination, kind, format!("--tmpfs {destination}"));
-        tmpfs.options.set = MountAttributes {
-            no_suid: true,
-            no_dev: true,
-            ..MountAttributes::default()
-        };
-        tmpfs.options.data = vec![("mode".to_owned(), Some("1777".to_owned()))];
-        placed.push((at, tmpfs));
-    }
-    for (at, destination) in index("dir", 1).into_iter().zip(&flags.dir) {
-        placed.push((
-            at,
+        MountFlag::Directory(destination) => mount(
+            destination,
+            MountKind::Directory { mode: 0o755 },
+            format!("--dir {destination}"),
+        ),
+        MountFlag::Symlink {
+            target,
+            destination,
+        } => {
+            let kind = MountKind::Symlink {
+                target: target.clone(),
+            };
             mount(
                 destination,
-                MountKind::Directory { mode: 0o755 },
-                format!("--dir {destination}"),
-            ),
-        ));
-    }
-    for (at, pair) in index("symlink", 2).into_iter().zip(flags.symlink.chunks(2)) {
-        let kind = MountKind::Symlink {
-            target: pair[0].clone(),
-        };
-        placed.push((
-            at,
-            mount(&pair[1], kind, format!("--symlink {} {}", pair[0], pair[1])),
-        ));
-    }
-    placed.sort_by_key(|(at, _)| *at);
-    Ok(placed.into_iter().map(|(_, mount)| mount).collect())
+                kind,
+                format!("--symlink {target} {destination}"),
+            )
+        }
+    })
 }
 
-fn bind(pair: &[String], read_only: bool) -> Result<Mount, Failure> {
-    let [source, destination] = pair else {
-        return Err(Failure::new(
-            "--bind takes a source and a destination".to_owned(),
-        ));
-    };
-    let flag = if read_only { "--ro-bind" } else { "--bind" };
+fn bind(flag: &str, source: &str, destination: &str, read_only: bool) -> Result<Mount, Failure> {
     let kind = MountKind::Bind {
         source: absolute(source)?,
         recursive: true,

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 use std::str::FromStr as _;
 
-use clap::{Args, Subcommand};
+use clap::{ArgMatches, Args, Subcommand, value_parser};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use ns_config::CgroupConfig;
@@ -13,6 +13,7 @@ use ns_config::cgroup::Limit;
 use ns_exec::{Container, Kind, MemoryEvent, MemoryEvents, StateDir};
 use serde_json::{Value, json};
 
+use crate::flag::{Flag, by_table, value};
 use crate::report::{Failure, print};
 
 #[derive(Debug, Subcommand)]
@@ -78,39 +79,87 @@ pub(crate) enum ContainerVerb {
 }
 
 // Limits of a control group.
-#[derive(Debug, Args)]
+#[derive(Debug)]
 pub(crate) struct Limits {
-    /// Memory: a number of bytes, with k, m or g for powers of 1024, or max.
-    #[arg(long, value_name = "BYTES", value_parser = bytes)]
     memory: Option<Limit>,
-    /// Memory and swap together.
-    #[arg(long, value_name = "BYTES", value_parser = bytes)]
     memory_swap: Option<Limit>,
-    /// Memory that is protected, or kept to when memory is short.
-    #[arg(long, value_name = "BYTES", value_parser = bytes)]
     memory_reservation: Option<Limit>,
-    /// Relative processor time, 2 to 262144; 1024 is usual.
-    #[arg(long, value_name = "N")]
     cpu_shares: Option<u64>,
-    /// Processor time per period in microseconds, or max.
-    #[arg(long, value_name = "US", value_parser = limit)]
     cpu_quota: Option<Limit>,
-    /// Length of the period in microseconds, 1000 to 1000000.
-    #[arg(long, value_name = "US")]
     cpu_period: Option<u64>,
-    /// Processors, such as 0-3,7.
-    #[arg(long, value_name = "LIST")]
     cpuset_cpus: Option<String>,
-    /// Memory nodes, such as 0.
-    #[arg(long, value_name = "LIST")]
     cpuset_mems: Option<String>,
-    /// Number of processes and threads, or max.
-    #[arg(long, value_name = "N", value_parser = limit)]
     pids_limit: Option<Limit>,
-    /// Relative weight on block devices, 10 to 1000.
-    #[arg(long, value_name = "N")]
     blkio_weight: Option<u16>,
 }
+
+impl Limits {
+    pub(crate) const FLAGS: [Flag; 10] = [
+        Flag::new(
+            "memory",
+            &["BYTES"],
+            "Memory: a number of bytes, with k, m or g for powers of 1024, or max",
+        )
+        .more(|arg| arg.value_parser(bytes)),
+        Flag::new("memory-swap", &["BYTES"], "Memory and swap together")
+            .more(|arg| arg.value_parser(bytes)),
+        Flag::new(
+            "memory-reservation",
+            &["BYTES"],
+            "Memory that is protected, or kept to when memory is short",
+        )
+        .more(|arg| arg.value_parser(bytes)),
+        Flag::new(
+            "cpu-shares",
+            &["N"],
+            "Relative processor time, 2 to 262144; 1024 is usual",
+        )
+        .more(|arg| arg.value_parser(value_parser!(u64))),
+        Flag::new(
+            "cpu-quota",
+            &["US"],
+            "Processor time per period in microseconds, or max",
+        )
+        .more(|arg| arg.value_parser(limit)),
+        Flag::new(
+            "cpu-period",
+            &["US"],
+            "Length of the period in microseconds, 1000 to 1000000",
+        )
+        .more(|arg| arg.value_parser(value_parser!(u64))),
+        Flag::new("cpuset-cpus", &["LIST"], "Processors, such as 0-3,7"),
+        Flag::new("cpuset-mems", &["LIST"], "Memory nodes, such as 0"),
+        Flag::new(
+            "pids-limit",
+            &["N"],
+            "Number of processes and threads, or max",
+        )
+        .more(|arg| arg.value_parser(limit)),
+        Flag::new(
+            "blkio-weight",
+            &["N"],
+            "Relative weight on block devices, 10 to 1000",
+        )
+        .more(|arg| arg.value_parser(value_parser!(u16))),
+    ];
+
+    pub(crate) fn read(matches: &ArgMatches) -> Self {
+        Limits {
+            memory: value(matches, "memory"),
+            memory_swap: value(matches, "memory-swap"),
+            memory_reservation: value(matches, "memory-reservation"),
+            cpu_shares: value(matches, "cpu-shares"),
+            cpu_quota: value(matches, "cpu-quota"),
+            cpu_period: value(matches, "cpu-period"),
+            cpuset_cpus: value(matches, "cpuset-cpus"),
+            cpuset_mems: value(matches, "cpuset-mems"),
+            pids_limit: value(matches, "pids-limit"),
+            blkio_weight: value(matches, "blkio-weight"),
+        }
+    }
+}
+
+by_table!(Limits);
 
 #[derive(Debug, Args)]
 pub(crate) struct UpdateFlags {

@@ -1,0 +1,181 @@
+//! Flags as rows of a table, for verbs that have to be quick: a flag that a command line does not name need not be
+//! described to the parser, which takes longer than to parse it.
+
+use std::ffi::OsString;
+
+use clap::parser::MatchesError;
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+/// One row.
+pub(crate) struct Flag {
+    /// Its long name, and what it is called among the matches.
+    pub(crate) long: &'static str,
+    pub(crate) short: Option<char>,
+    /// The names of its values; a switch has none.
+    pub(crate) values: &'static [&'static str],
+    pub(crate) is_repeated: bool,
+    pub(crate) help: &'static str,
+    /// Flags that it needs or excludes.
+    pub(crate) related: &'static [&'static str],
+    /// What else there is to say of it: the type of its values, what it needs or excludes.
+    pub(crate) more: fn(Arg) -> Arg,
+}
+
+impl Flag {
+    /// With values that are text.
+    pub(crate) const fn new(
+        long: &'static str,
+        values: &'static [&'static str],
+        help: &'static str,
+    ) -> Self {
+        Flag {
+            long,
+            short: None,
+            values,
+            is_repeated: false,
+            help,
+            related: &[],
+            more: |arg| arg,
+        }
+    }
+
+    pub(crate) const fn short(self, short: char) -> Self {
+        Flag {
+            short: Some(short),
+            ..self
+        }
+    }
+
+    pub(crate) const fn repeated(self) -> Self {
+        Flag {
+            is_repeated: true,
+            ..self
+        }
+    }
+
+    pub(crate) const fn more(self, more: fn(Arg) -> Arg) -> Self {
+        Flag { more, ..self }
+    }
+
+    /// The same about another flag.
+    pub(crate) const fn related(
+        self,
+        related: &'static [&'static str],
+        more: fn(Arg) -> Arg,
+    ) -> Self {
+        Flag {
+            related,
+            more,
+            ..self
+        }
+    }
+
+    fn arg(&self) -> Arg {
+        let action = match (self.values, self.is_repeated) {
+            ([], _) => ArgAction::SetTrue,
+            (_, true) => ArgAction::Append,
+            (_, false) => ArgAction::Set,
+        };
+        let mut arg = Arg::new(self.long).long(self.long).help(self.help);
+        arg = arg.action(action);
+        if !self.values.is_empty() {
+            arg = arg.num_args(self.values.len()).value_names(self.values);
+        }
+        if let Some(short) = self.short {
+            arg = arg.short(short);
+        }
+        (self.more)(arg)
+    }
+
+    /// Whether some word may be this flag; a word that only looks like it does no harm.
+    fn is_named(&self, words: &[OsString]) -> bool {
+        words.iter().any(|word| {
+            let word = word.as_encoded_bytes();
+            match word.strip_prefix(b"--") {
+                Some(name) => name.starts_with(self.long.as_bytes()),
+                None => self.short.is_some() && word.starts_with(b"-"),
+            }
+        })
+    }
+}
+
+/// Describes all flags to the parser.
+pub(crate) fn describe<'f>(command: Command, flags: impl IntoIterator<Item = &'f Flag>) -> Command {
+    command.args(flags.into_iter().map(Flag::arg))
+}
+
+/// Describes the flags that these words name, and what those need or exclude.
+pub(crate) fn describe_named<'f>(
+    command: Command,
+    flags: impl Iterator<Item = &'f Flag> + Clone,
+    words: &[OsString],
+) -> Command {
+    let named = |flag: &&Flag| flag.is_named(words);
+    let is_related = |flag: &Flag| {
+        let mut others = flags.clone().filter(named);
+        others.any(|other| other.related.contains(&flag.long))
+    };
+    let described = flags.clone().filter(|flag| named(flag) || is_related(flag));
+    describe(command, described)
+}
+
+/// The values of a flag, none when it was not given.
+pub(crate) fn values<T: Clone + Send + Sync + 'static>(matches: &ArgMatches, long: &str) -> Vec<T> {
+    match matches.try_get_many(long) {
+        Ok(values) => values.into_iter().flatten().cloned().collect(),
+        // It was not described because it was not named.
+        Err(MatchesError::UnknownArgument { .. }) => Vec::new(),
+        Err(error) => unreachable!("{long}: {error}"),
+    }
+}
+
+/// The value of a flag that is not repeated.
+pub(crate) fn value<T: Clone + Send + Sync + 'static>(
+    matches: &ArgMatches,
+    long: &str,
+) -> Option<T> {
+    values(matches, long).pop()
+}
+
+/// Whether a switch was given.
+pub(crate) fn is_set(matches: &ArgMatches, long: &str) -> bool {
+    value(matches, long).unwrap_or(false)
+}
+
+/// Where on the command line each value of a flag stands.
+pub(crate) fn places(matches: &ArgMatches, long: &str) -> Vec<usize> {
+    match values::<String>(matches, long).is_empty() {
+        true => Vec::new(),
+        false => matches.indices_of(long).into_iter().flatten().collect(),
+    }
+}
+
+/// Makes a structure of flags a part of a command, by its table `FLAGS` and its function `read`.
+macro_rules! by_table {
+    ($flags:ty) => {
+        impl clap::Args for $flags {
+            fn augment_args(command: clap::Command) -> clap::Command {
+                crate::flag::describe(command, &Self::FLAGS)
+            }
+
+            fn augment_args_for_update(command: clap::Command) -> clap::Command {
+                Self::augment_args(command)
+            }
+        }
+
+        impl clap::FromArgMatches for $flags {
+            fn from_arg_matches(matches: &clap::ArgMatches) -> Result<Self, clap::Error> {
+                Ok(Self::read(matches))
+            }
+
+            fn update_from_arg_matches(
+                &mut self,
+                matches: &clap::ArgMatches,
+            ) -> Result<(), clap::Error> {
+                *self = Self::read(matches);
+                Ok(())
+            }
+        }
+    };
+}
+pub(crate) use by_table;
