@@ -76,7 +76,7 @@ impl Interface {
 /// | kind | errno | when |
 /// |---|---|---|
 /// | `Denied` | EPERM | a right is missing |
-/// | `Limit` | EAGAIN, EMFILE, ENFILE | no thread or descriptor is left |
+/// | `Limit` | EAGAIN, EMFILE, ENFILE | no thread or descriptor is left, or the list changed each time it was read |
 ///
 /// # Examples
 /// ```no_run

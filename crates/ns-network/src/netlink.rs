@@ -6,8 +6,8 @@
 use std::cell::Cell;
 
 use netlink_packet_core::{
-    Emitable, NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_CAPPED, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE,
-    NLMSG_ERROR, NLMSG_NOOP, NLMSG_OVERRUN, NetlinkBuffer, NetlinkHeader, NlasIterator,
+    Emitable, NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_CAPPED, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST,
+    NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP, NLMSG_OVERRUN, NetlinkBuffer, NetlinkHeader, NlasIterator,
 };
 use netlink_sys::{Socket, SocketAddr};
 
@@ -55,8 +55,9 @@ impl Netlink {
         call: impl FnOnce() -> String,
     ) -> Result<()> {
         request.flags |= NLM_F_ACK;
-        self.exchange(&request, &mut |_, _| {})
-            .map_err(|refusal| refusal.into_error(request.step, call()))
+        let asked = self.exchange(&request, &mut |_, _| {});
+        asked.map_err(|refusal| refusal.into_error(request.step, call()))?;
+        Ok(())
     }
 
     /// Asks for one object, which comes as its type and content. Without an answer there is none.
@@ -81,17 +82,25 @@ impl Netlink {
         call: impl FnOnce() -> String,
     ) -> Result<Vec<T>> {
         request.flags |= NLM_F_DUMP;
-        let mut all = Vec::new();
-        let asked = self.exchange(&request, &mut |kind, body| all.extend(read(kind, body)));
-        asked.map_err(|refusal| refusal.into_error(request.step, call()))?;
-        Ok(all)
+        let mut read_all = || -> Result<Vec<T>, Refusal> {
+            for _ in 0..LIST_TRIES {
+                let mut all = Vec::new();
+                if self.exchange(&request, &mut |kind, body| all.extend(read(kind, body)))? {
+                    return Ok(all);
+                }
+            }
+            Err(Refusal::of_number(libc::EAGAIN))
+        };
+        read_all().map_err(|refusal| refusal.into_error(request.step, call()))
     }
 
+    /// False when a list changed while the kernel wrote it, so that objects may be missing or there twice.
     fn exchange(
         &self,
         request: &Request<'_>,
         take: &mut dyn FnMut(u16, &[u8]),
-    ) -> Result<(), Refusal> {
+    ) -> Result<bool, Refusal> {
+        let mut is_consistent = true;
         let sequence_number = self.sequence_number.get().wrapping_add(1);
         self.sequence_number.set(sequence_number);
         let message = request.encode(sequence_number);
@@ -101,15 +110,12 @@ impl Netlink {
             self.receive(&mut received)?;
             let mut rest = received.as_slice();
             while let Ok(answer) = NetlinkBuffer::new_checked(rest) {
-                if answer.sequence_number() == sequence_number
-                    && is_end(
-                        answer.message_type(),
-                        answer.flags(),
-                        answer.payload(),
-                        take,
-                    )?
-                {
-                    return Ok(());
+                if answer.sequence_number() == sequence_number {
+                    let (kind, flags) = (answer.message_type(), answer.flags());
+                    is_consistent &= flags & NLM_F_DUMP_INTR == 0;
+                    if is_end(kind, flags, answer.payload(), take)? {
+                        return Ok(is_consistent);
+                    }
                 }
                 let length = usize::try_from(answer.length()).unwrap_or(usize::MAX);
                 rest = rest.get(aligned(length)..).unwrap_or_default();
@@ -257,6 +263,8 @@ fn aligned(length: usize) -> usize {
 const NETLINK_HEADER_BYTES: usize = 16;
 const ATTRIBUTE_HEADER_BYTES: usize = 4;
 const NLMSGERR_ATTR_MSG: u16 = 1;
+/// How often a list is read anew that changes meanwhile.
+const LIST_TRIES: u32 = 64;
 /// The kernel puts as much as fits into an answer with many objects; one object has a few KiB.
 const MAX_ANSWER_BYTES: usize = 32768;
 

@@ -36,6 +36,7 @@ in_fresh_namespaces!(
     device_returns_as_it_was,
     statistics_are_those_of_the_container,
     interfaces_are_listed_with_their_addresses,
+    list_that_changes_while_it_is_read_is_read_anew,
     process_is_found_by_pidfd,
     caller_keeps_namespace_descriptors_and_threads,
     many_threads_at_once_do_not_disturb_each_other,
@@ -481,6 +482,45 @@ fn interfaces_are_listed_with_their_addresses(place: &Place) {
     );
     made.undo(&place.container).unwrap();
     place.check_clean();
+}
+
+/// The kernel goes on by position in a list that takes more than one answer: what is taken away before the position
+/// hides something behind it.
+fn list_that_changes_while_it_is_read_is_read_anew(place: &Place) {
+    const N_STAYING: usize = 1500;
+    let line = |action: &str, n: usize| {
+        let (third, fourth) = (n / 250, n % 250);
+        format!("addr {action} 10.1.{third}.{fourth}/32 dev lo\n")
+    };
+    let coming_and_going = N_STAYING..N_STAYING + 100;
+    let first: String = coming_and_going
+        .clone()
+        .chain(0..N_STAYING)
+        .map(|n| line("add", n))
+        .collect();
+    place.batch_inside(&first);
+    let turn: String = coming_and_going
+        .flat_map(|n| [line("del", n), line("add", n)])
+        .collect();
+    std::thread::scope(|scope| {
+        let changes = scope.spawn(|| place.batch_inside(&turn.repeat(20)));
+        while !changes.is_finished() {
+            let all = match ns_network::interfaces(&place.container) {
+                Ok(all) => all,
+                Err(error) => {
+                    assert_eq!(error.kind(), ns_network::Kind::Limit, "{error}");
+                    continue;
+                }
+            };
+            let addresses: Vec<String> = all[0].addresses.iter().map(ToString::to_string).collect();
+            let staying: Vec<&String> = addresses
+                .iter()
+                .filter(|address| !address.starts_with("10.1.6."))
+                .collect();
+            let different: BTreeSet<&String> = staying.iter().copied().collect();
+            assert_eq!((staying.len(), different.len()), (N_STAYING, N_STAYING));
+        }
+    });
 }
 
 fn process_is_found_by_pidfd(place: &Place) {

@@ -12,8 +12,9 @@
 pub mod sys;
 
 use std::fs::File;
+use std::io::Write as _;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::thread;
 
 use nix::sched::{CloneFlags, setns, unshare};
@@ -118,6 +119,19 @@ impl Place {
             command.args(["-json", "-details"]).args(arguments).output()
         });
         parse(output.unwrap()).unwrap()
+    }
+
+    /// `ip -batch`, in the container.
+    pub fn batch_inside(&self, lines: &str) {
+        let output = self.inside(|| {
+            let mut command = Command::new("ip");
+            command.args(["-batch", "-"]).stdin(Stdio::piped());
+            command.stdout(Stdio::null()).stderr(Stdio::piped());
+            let mut child = command.spawn()?;
+            child.stdin.take().unwrap().write_all(lines.as_bytes())?;
+            child.wait_with_output()
+        });
+        parse(output.unwrap()).unwrap();
     }
 
     /// What `work` gives in the container's namespace.
