@@ -65,10 +65,11 @@ impl ProcessIdentity {
         Ok(identity)
     }
 
-    /// As [`capture`](Self::capture), of the caller's unreaped child, which may be a zombie; that has no namespaces.
+    /// As [`capture`](Self::capture), of the caller's unreaped child. A zombie has no namespaces; and those of a command
+    /// that may not be traced are not noted, which [`open_checked`](Self::open_checked) would be denied as well.
     pub(crate) fn capture_child(pid: i32) -> Result<Self> {
         match Self::capture(pid) {
-            Err(error) if error.kind() != Kind::Limit => {
+            Err(error) if matches!(error.kind(), Kind::Gone | Kind::Denied) => {
                 let (_, start_ticks) = state_and_start_ticks(pid)?;
                 Ok(ProcessIdentity {
                     pid,
