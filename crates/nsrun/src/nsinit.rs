@@ -124,21 +124,18 @@ fn run_verb(matches: &clap::ArgMatches) -> Result<u8, Failure> {
         Some(Verb::Config { to, changes }) => {
             convert::convert(&data_path().join(CONFIG), to, changes)?;
         }
-        Some(verb) => look(&verb)?,
+        Some(Verb::Stats) => with_container(|container| verbs::print_json(&container.stats()?))?,
+        Some(Verb::Pause) => with_container(|container| Ok(container.pause()?))?,
+        Some(Verb::Unpause) => with_container(|container| Ok(container.resume()?))?,
+        Some(Verb::Oom) => with_container(verbs::events)?,
     }
     Ok(0)
 }
 
-fn look(verb: &Verb) -> Result<(), Failure> {
+/// Looks at the container of this directory, or changes it.
+fn with_container(work: impl FnOnce(&Container<'_>) -> Result<(), Failure>) -> Result<(), Failure> {
     let dir = verbs::state_dir(None)?;
-    let container = Container::open(&id()?, &dir)?;
-    match verb {
-        Verb::Stats => verbs::print_json(&container.stats()?)?,
-        Verb::Pause => container.pause()?,
-        Verb::Unpause => container.resume()?,
-        _ => verbs::events(&container)?,
-    }
-    Ok(())
+    work(&Container::open(&id()?, &dir)?)
 }
 
 fn help(verb: Option<&str>) -> Result<(), Failure> {
