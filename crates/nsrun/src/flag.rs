@@ -110,12 +110,14 @@ pub(crate) fn describe_named<'f>(
     flags: impl Iterator<Item = &'f Flag> + Clone,
     words: &[OsString],
 ) -> Command {
-    let named = |flag: &&Flag| flag.is_named(words);
-    let is_related = |flag: &Flag| {
-        let mut others = flags.clone().filter(named);
-        others.any(|other| other.related.contains(&flag.long))
-    };
-    let described = flags.clone().filter(|flag| named(flag) || is_related(flag));
+    let mut described: Vec<&Flag> = flags.clone().filter(|flag| flag.is_named(words)).collect();
+    let related: Vec<&str> = described
+        .iter()
+        .flat_map(|flag| flag.related)
+        .copied()
+        .collect();
+    let is_new = |flag: &&Flag| related.contains(&flag.long) && !flag.is_named(words);
+    described.extend(flags.filter(is_new));
     describe(command, described)
 }
 
