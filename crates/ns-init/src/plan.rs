@@ -34,6 +34,11 @@ pub(crate) struct SlotInfo {
     pub(crate) inherited: Option<OwnedFd>,
 }
 
+// What a container with the usual mounts takes, so that nothing is moved while its plan grows.
+const USUAL_OPS: usize = 256;
+const USUAL_BLOB_BYTES: usize = 4096;
+const USUAL_SLOTS: usize = 128;
+
 /// Collects ops in order.
 ///
 /// # Examples
@@ -47,7 +52,7 @@ pub(crate) struct SlotInfo {
 /// assert_eq!(plan.explain()[0].call, "sethostname(\"box\")");
 /// # Ok::<(), ns_init::Error>(())
 /// ```
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct PlanBuilder {
     ops: Vec<Op>,
     steps: Vec<Step>,
@@ -57,11 +62,24 @@ pub struct PlanBuilder {
     pointer: Option<String>,
 }
 
+impl Default for PlanBuilder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl PlanBuilder {
     /// An empty plan.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        PlanBuilder {
+            ops: Vec::with_capacity(USUAL_OPS),
+            steps: Vec::with_capacity(USUAL_OPS),
+            blob: Vec::with_capacity(USUAL_BLOB_BYTES),
+            slots: Vec::with_capacity(USUAL_SLOTS),
+            n_pointers: 0,
+            pointer: None,
+        }
     }
 
     /// Names the place in the configuration that the following ops come from.
