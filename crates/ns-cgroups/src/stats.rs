@@ -77,7 +77,25 @@ impl Cgroup {
     /// `Documentation/admin-guide/cgroup-v1/`, `Documentation/admin-guide/cgroup-v2.rst`,
     /// `Documentation/accounting/psi.rst`.
     pub fn stats(&self) -> Result<Stats> {
-        let mut stats = Stats::default();
+        let mut stats = Stats {
+            cgroup: self.usage()?,
+            ..Stats::default()
+        };
+        for member in &self.members {
+            match member.version {
+                Version::V1 => legacy(member, &mut stats)?,
+                Version::V2 => unified(member, &mut stats)?,
+            }
+        }
+        Ok(stats)
+    }
+
+    /// Reads [`Stats::cgroup`] alone, which takes less than half of the time.
+    ///
+    /// # Errors
+    /// Those of [`stats`](Self::stats).
+    pub fn usage(&self) -> Result<CgroupStats> {
+        let mut usage = CgroupStats::default();
         for member in &self.members {
             // Files of a removed group look like files that the kernel does not have.
             if !member.dir.has("cgroup.procs") {
@@ -85,31 +103,37 @@ impl Cgroup {
                 return Err(Error::new(Kind::Gone, STEP, call));
             }
             match member.version {
-                Version::V1 => legacy(member, &mut stats)?,
-                Version::V2 => unified(self, member, &mut stats)?,
+                Version::V1 => legacy_usage(member, &mut usage)?,
+                Version::V2 => unified_usage(self, member, &mut usage)?,
             }
         }
-        Ok(stats)
+        Ok(usage)
     }
+}
+
+fn legacy_usage(member: &Member, usage: &mut CgroupStats) -> Result<()> {
+    let read = |file: &str| member.dir.read_if_present(file);
+    if member.has(Controller::CpuAcct) {
+        usage.cpu_stats.cpu_usage = cpu::legacy_usage(read, cpu::ticks_per_second())?;
+    }
+    if member.has(Controller::Cpu) {
+        usage.cpu_stats.throttling_data = cpu::legacy_throttling(read)?;
+    }
+    if member.has(Controller::Memory) {
+        usage.memory_stats = memory::legacy(read)?;
+    }
+    if member.has(Controller::Io) {
+        usage.blkio_stats = blkio::legacy(read)?;
+    }
+    Ok(())
 }
 
 fn legacy(member: &Member, stats: &mut Stats) -> Result<()> {
     let dir = &member.dir;
     let read = |file: &str| dir.read_if_present(file);
-    let cgroup = &mut stats.cgroup;
-    if member.has(Controller::CpuAcct) {
-        cgroup.cpu_stats.cpu_usage = cpu::legacy_usage(read, cpu::ticks_per_second())?;
-    }
-    if member.has(Controller::Cpu) {
-        cgroup.cpu_stats.throttling_data = cpu::legacy_throttling(read)?;
-    }
     if member.has(Controller::Memory) {
-        cgroup.memory_stats = memory::legacy(read)?;
         stats.swap = memory::legacy_swap(read)?;
         stats.memory_counters = memory::legacy_counters(read)?;
-    }
-    if member.has(Controller::Io) {
-        cgroup.blkio_stats = blkio::legacy(read)?;
     }
     if member.has(Controller::Pids) {
         stats.pids = pids(read)?;
@@ -130,32 +154,39 @@ fn legacy(member: &Member, stats: &mut Stats) -> Result<()> {
 }
 
 /// What a v1 hierarchy counts is read there.
-fn unified(group: &Cgroup, member: &Member, stats: &mut Stats) -> Result<()> {
-    let dir = &member.dir;
-    let read = |file: &str| dir.read_if_present(file);
+fn unified_usage(group: &Cgroup, member: &Member, usage: &mut CgroupStats) -> Result<()> {
+    let read = |file: &str| member.dir.read_if_present(file);
     let is_ours = |controller| group.legacy(controller).is_none();
     let cpu = cpu::unified(read)?;
     if is_ours(Controller::CpuAcct) {
-        stats.cgroup.cpu_stats.cpu_usage = cpu.cpu_usage;
+        usage.cpu_stats.cpu_usage = cpu.cpu_usage;
     }
     if is_ours(Controller::Cpu) {
-        stats.cgroup.cpu_stats.throttling_data = cpu.throttling_data;
+        usage.cpu_stats.throttling_data = cpu.throttling_data;
     }
+    let controllers = member.dir.read(CONTROLLERS)?;
+    if has(&controllers, "memory") {
+        usage.memory_stats = memory::unified(read)?;
+    }
+    if has(&controllers, "io") {
+        usage.blkio_stats = blkio::unified(read)?;
+    }
+    Ok(())
+}
+
+fn unified(member: &Member, stats: &mut Stats) -> Result<()> {
+    let dir = &member.dir;
+    let read = |file: &str| dir.read_if_present(file);
     stats.pressure = pressure::read(read)?;
-    let controllers = dir.read("cgroup.controllers")?;
-    let has = |name: &str| controllers.split_whitespace().any(|own| own == name);
-    if has("memory") {
-        stats.cgroup.memory_stats = memory::unified(read)?;
+    let controllers = dir.read(CONTROLLERS)?;
+    if has(&controllers, "memory") {
         stats.swap = memory::unified_swap(read)?;
         stats.memory_counters = memory::unified_counters(read)?;
     }
-    if has("io") {
-        stats.cgroup.blkio_stats = blkio::unified(read)?;
-    }
-    if has("pids") {
+    if has(&controllers, "pids") {
         stats.pids = pids(read)?;
     }
-    if has("hugetlb") {
+    if has(&controllers, "hugetlb") {
         stats.hugetlb = hugetlb(dir, "current", |size, read| {
             let events = read(&format!("hugetlb.{size}.events"))?.unwrap_or_default();
             Ok(HugetlbStats {
@@ -166,6 +197,10 @@ fn unified(group: &Cgroup, member: &Member, stats: &mut Stats) -> Result<()> {
         })?;
     }
     Ok(())
+}
+
+fn has(controllers: &str, name: &str) -> bool {
+    controllers.split_whitespace().any(|own| own == name)
 }
 
 fn pids(read: impl Fn(&str) -> Result<Option<String>>) -> Result<Option<PidsStats>> {
@@ -253,6 +288,7 @@ fn malformed(file: &str, text: &str) -> Error {
 }
 
 const STEP: &str = "read statistics";
+const CONTROLLERS: &str = "cgroup.controllers";
 
 #[cfg(test)]
 mod tests {

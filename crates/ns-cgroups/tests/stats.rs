@@ -51,6 +51,10 @@ fn use_of_memory_processor_and_pids_is_counted() {
         let pids = stats.pids.unwrap();
         assert_eq!((pids.current, pids.limit), (1, Some(20)));
         assert!(stats.memory_counters.is_some());
+        let usage = group.0.usage().unwrap();
+        let total = |of: &ns_config::stats::CgroupStats| of.cpu_stats.cpu_usage.total_usage;
+        assert!(total(&usage) >= total(&stats.cgroup), "{usage:?}");
+        assert!(usage.memory_stats.usage > 0, "{usage:?}");
     }
 }
 
@@ -87,5 +91,6 @@ fn statistics_of_a_removed_group_are_an_error() {
         };
         group.0.remove(SOON).unwrap();
         assert_eq!(group.0.stats().unwrap_err().kind(), Kind::Gone);
+        assert_eq!(group.0.usage().unwrap_err().kind(), Kind::Gone);
     }
 }

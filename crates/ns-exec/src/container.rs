@@ -435,7 +435,7 @@ impl<'a> Container<'a> {
     pub fn stats(&self) -> Result<ContainerStats> {
         let pidfd = self.open_process()?;
         let cgroup_stats = match self.group_in_use()? {
-            Some(group) => group.stats().map_err(|error| cgroup_error(&error))?.cgroup,
+            Some(group) => group.usage().map_err(|error| cgroup_error(&error))?,
             None => ns_config::stats::CgroupStats::default(),
         };
         Ok(ContainerStats {

@@ -2,7 +2,7 @@
 
 use ns_config::stats::MemoryStats;
 
-use super::{keyed, limit_in, number_in};
+use super::{keyed, limit_in, number, number_in};
 use crate::error::Result;
 
 /// Swap, in bytes.
@@ -46,10 +46,11 @@ pub(super) fn legacy(read: impl Fn(&str) -> Result<Option<String>>) -> Result<Me
 pub(super) fn legacy_swap(
     read: impl Fn(&str) -> Result<Option<String>>,
 ) -> Result<Option<SwapStats>> {
-    if read("memory.memsw.usage_in_bytes")?.is_none() {
+    const BOTH: &str = "memory.memsw.usage_in_bytes";
+    let Some(both) = read(BOTH)? else {
         return Ok(None);
-    }
-    let both = number_in(&read, "memory.memsw.usage_in_bytes")?;
+    };
+    let both = number(BOTH, &both)?;
     let limit = number_in(&read, "memory.memsw.limit_in_bytes")?;
     let memory_limit = number_in(&read, "memory.limit_in_bytes")?;
     Ok(Some(SwapStats {
@@ -88,11 +89,12 @@ pub(super) fn unified(read: impl Fn(&str) -> Result<Option<String>>) -> Result<M
 pub(super) fn unified_swap(
     read: impl Fn(&str) -> Result<Option<String>>,
 ) -> Result<Option<SwapStats>> {
-    if read("memory.swap.current")?.is_none() {
+    const CURRENT: &str = "memory.swap.current";
+    let Some(current) = read(CURRENT)? else {
         return Ok(None);
-    }
+    };
     Ok(Some(SwapStats {
-        usage_bytes: number_in(&read, "memory.swap.current")?,
+        usage_bytes: number(CURRENT, &current)?,
         limit_bytes: limit_in(&read, "memory.swap.max")?,
     }))
 }
