@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read as _;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 
@@ -184,9 +185,9 @@ impl ProcessIdentity {
 
 /// Random, made anew at each start of the kernel.
 pub(crate) fn boot_id() -> Result<String> {
-    let text = fs::read_to_string(BOOT_ID);
+    let text = read_proc(BOOT_ID);
     let text = text.map_err(|error| Error::from_io(Stage::Caller, BOOT_ID, &error))?;
-    Ok(text.trim().to_owned())
+    Ok(String::from_utf8_lossy(&text).trim().to_owned())
 }
 
 /// The processes that are in this pid namespace, ascending; the namespaces of other users' are not seen.
@@ -211,7 +212,7 @@ fn live_start_ticks(pid: i32) -> Result<u64> {
 
 fn state_and_start_ticks(pid: i32) -> Result<(u8, u64)> {
     let path = format!("/proc/{pid}/stat");
-    let text = fs::read(&path).map_err(|error| match error.raw_os_error() {
+    let text = read_proc(&path).map_err(|error| match error.raw_os_error() {
         Some(libc::ENOENT | libc::ESRCH) => gone(pid, "it has ended"),
         _ => Error::from_io(Stage::Caller, &path, &error),
     })?;
@@ -219,6 +220,13 @@ fn state_and_start_ticks(pid: i32) -> Result<(u8, u64)> {
         let message = format!("{path:?} is not of the form that the kernel gives it");
         Error::new(Kind::Hostile, Stage::Caller, message)
     })
+}
+
+/// A short file of proc(5) at one go; such a file says that it is empty, and would be read in small pieces.
+fn read_proc(path: &str) -> std::io::Result<Vec<u8>> {
+    let mut text = Vec::with_capacity(1024);
+    fs::File::open(path)?.read_to_end(&mut text)?;
+    Ok(text)
 }
 
 fn gone(pid: i32, why: &str) -> Error {
