@@ -159,8 +159,10 @@ mod tests {
             medians_us: medians_us.to_vec(),
         };
         let alive = [0, 9];
-        assert!(growth("start", &[100, 120]).is_within(&alive));
-        assert!(!growth("start", &[100, 121]).is_within(&alive));
+        assert!(growth("exec", &[100, 120]).is_within(&alive));
+        assert!(!growth("exec", &[100, 121]).is_within(&alive));
+        assert!(growth("start", &[100, 150]).is_within(&alive));
+        assert!(!growth("start", &[100, 151]).is_within(&alive));
         assert!(growth("list", &[10, 120]).is_within(&alive));
         assert!(!growth("list", &[10, 121]).is_within(&alive));
     }
