@@ -13,6 +13,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use clap::ValueEnum;
+use nix::sys::resource::{Resource, getrlimit};
 use serde_json::json;
 
 use crate::failure::{Failure, Result, While};
@@ -115,12 +116,13 @@ impl Run<'_> {
         let storage = self.directory.join("podman");
         make_directory(&storage)?;
         // Its defaults are more than a process without CAP_SYS_RESOURCE may ask for.
+        let limits = getrlimit(Resource::RLIMIT_NOFILE);
+        let (_, n_files) = limits.while_doing("getrlimit(RLIMIT_NOFILE)")?;
         let flags = [
-            "--privileged",
-            "--ulimit=nofile=1024:1024",
-            "--ulimit=nproc=1000:1000",
+            "--privileged".to_owned(),
+            format!("--ulimit=nofile={n_files}:{n_files}"),
+            "--ulimit=nproc=1000:1000".to_owned(),
         ];
-        let flags = flags.map(str::to_owned);
         self.import_and_run(|| podman(&storage), "podman", &flags, tally)
     }
 
