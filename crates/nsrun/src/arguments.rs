@@ -5,14 +5,14 @@ use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 
 use clap::{
-    Arg, ArgAction, ArgMatches, Args, Command, CommandFactory as _, FromArgMatches, Parser,
-    Subcommand, value_parser,
+    Arg, ArgAction, ArgMatches, Args, Command, CommandFactory as _, Parser, Subcommand,
+    value_parser,
 };
 use ns_config::{Capability, Rlimit, UserSpec};
 
 use crate::convert::ConfigFlags;
 use crate::exec::ExecFlags;
-use crate::flag::{self, Flag, by_table, is_set, places, value, values};
+use crate::flag::{self, Flag, by_table, is_set, value, values};
 use crate::verbs::{ContainerVerb, Limits};
 
 /// Runs a command in a fresh container.
@@ -172,8 +172,12 @@ impl NameFlags {
             "Return once the command runs; its input and output are /dev/null. `nsrun delete` removes what it leaves",
         )
         .short('d')
-        .related(&["id"], |arg| arg.requires("id")),
+        .needs("id"),
     ];
+
+    fn describe(command: Command) -> Command {
+        flag::describe(command, &Self::FLAGS)
+    }
 
     fn read(matches: &ArgMatches) -> Self {
         NameFlags {
@@ -231,7 +235,7 @@ impl SandboxFlags {
             &[],
             "Let the command write into --rootfs",
         )
-        .related(&["rootfs"], |arg| arg.requires("rootfs")),
+        .needs("rootfs"),
         Flag::new(
             "bind",
             &["SRC", "DEST"],
@@ -266,7 +270,7 @@ impl SandboxFlags {
         )
         .short('e')
         .repeated()
-        .more(|arg| arg.value_parser(value_parser!(OsString))),
+        .typed(|arg| arg.value_parser(value_parser!(OsString))),
         Flag::new("clearenv", &[], "Inherit no variable at all"),
         Flag::new("chdir", &["DIR"], "Start in this directory of the sandbox"),
         Flag::new(
@@ -275,7 +279,7 @@ impl SandboxFlags {
             "Run as this user, a name or number, inside",
         )
         .short('u')
-        .more(|arg| arg.value_parser(value_parser!(UserSpec))),
+        .typed(|arg| arg.value_parser(value_parser!(UserSpec))),
         Flag::new("hostname", &["NAME"], "Host name inside [default: sandbox]"),
         Flag::new(
             "cap-add",
@@ -283,41 +287,50 @@ impl SandboxFlags {
             "Keep a capability; ALL keeps all that nsrun itself has",
         )
         .repeated()
-        .more(|arg| arg.value_parser(capability)),
+        .typed(|arg| arg.value_parser(capability)),
         Flag::new(
             "cap-drop",
             &["CAP"],
             "Drop a capability that --cap-add ALL would keep",
         )
         .repeated()
-        .more(|arg| arg.value_parser(capability)),
+        .typed(|arg| arg.value_parser(capability)),
         Flag::new(
             "rlimit",
             &["NAME=SOFT[:HARD]"],
             "Limit a resource, e.g. nofile=1024:2048",
         )
         .repeated()
-        .more(|arg| arg.value_parser(value_parser!(Rlimit))),
+        .typed(|arg| arg.value_parser(value_parser!(Rlimit))),
         Flag::new(
             "new-session",
             &[],
             "Make the command lead a session of its own, away from the terminal",
         ),
-        Flag::new("die-with-parent", &[], "Kill the command when nsrun ends")
-            .related(&["detach"], |arg| arg.conflicts_with("detach")),
+        Flag::new("die-with-parent", &[], "Kill the command when nsrun ends").excludes("detach"),
         Flag::new(
             "tty",
             &[],
             "Give the command a terminal of its own; the standard input must be one",
         )
         .short('t')
-        .related(&["detach"], |arg| arg.conflicts_with("detach")),
+        .excludes("detach"),
     ];
 
     fn flags() -> impl Iterator<Item = &'static Flag> + Clone {
-        let own = const { &Self::FLAGS };
-        let (limits, name) = const { (&Limits::FLAGS, &NameFlags::FLAGS) };
-        own.iter().chain(limits).chain(name)
+        let tables: [&[Flag]; 3] = [&Self::FLAGS, &Limits::FLAGS, &NameFlags::FLAGS];
+        tables.into_iter().flatten()
+    }
+
+    fn describe(command_of_verb: Command) -> Command {
+        flag::describe(command_of_verb, Self::flags())
+            .arg(command())
+            .after_help(
+                "By default the command sees the host's /usr, /bin, /sbin, /lib* and /etc read-only (files \
+                 with secrets such as /etc/shadow hidden), a private /proc, /dev, /tmp, /var/tmp, /run and home \
+                 directory, and namespaces of its own; it has no capability, no network but loopback, and of the \
+                 environment only PATH, TERM, LANG and the like.",
+            )
     }
 
     /// Describes the flags that these words name.
@@ -351,33 +364,7 @@ impl SandboxFlags {
     }
 }
 
-impl Args for SandboxFlags {
-    fn augment_args(command_of_verb: Command) -> Command {
-        flag::describe(command_of_verb, Self::flags())
-            .arg(command())
-            .after_help(
-                "By default the command sees the host's /usr, /bin, /sbin, /lib* and /etc read-only (files \
-                 with secrets such as /etc/shadow hidden), a private /proc, /dev, /tmp, /var/tmp, /run and home \
-                 directory, and namespaces of its own; it has no capability, no network but loopback, and of the \
-                 environment only PATH, TERM, LANG and the like.",
-            )
-    }
-
-    fn augment_args_for_update(command_of_verb: Command) -> Command {
-        Self::augment_args(command_of_verb)
-    }
-}
-
-impl FromArgMatches for SandboxFlags {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        Ok(Self::read(matches))
-    }
-
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        *self = Self::read(matches);
-        Ok(())
-    }
-}
+by_table!(SandboxFlags);
 
 /// The command and its arguments, behind `--`.
 fn command() -> Arg {
@@ -394,10 +381,13 @@ fn command() -> Arg {
 fn mounts(matches: &ArgMatches) -> Vec<MountFlag> {
     let mut placed = Vec::new();
     let mut place_all = |long, n_values, make: fn(&[String]) -> Option<MountFlag>| {
-        let places = places(matches, long).into_iter().step_by(n_values);
         let all = values(matches, long);
-        let flags = all.chunks(n_values).filter_map(make);
-        placed.extend(places.zip(flags));
+        // The parser knows no places of a flag that was not described to it.
+        if !all.is_empty() {
+            let places = matches.indices_of(long).into_iter().flatten();
+            let flags = all.chunks(n_values).filter_map(make);
+            placed.extend(places.step_by(n_values).zip(flags));
+        }
     };
     place_all("bind", 2, |values| {
         pair(values).map(|(source, destination)| MountFlag::Bind {

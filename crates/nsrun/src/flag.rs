@@ -9,16 +9,18 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 /// One row.
 pub(crate) struct Flag {
     /// Its long name, and what it is called among the matches.
-    pub(crate) long: &'static str,
-    pub(crate) short: Option<char>,
+    long: &'static str,
+    short: Option<char>,
     /// The names of its values; a switch has none.
-    pub(crate) values: &'static [&'static str],
-    pub(crate) is_repeated: bool,
-    pub(crate) help: &'static str,
-    /// Flags that it needs or excludes.
-    pub(crate) related: &'static [&'static str],
-    /// What else there is to say of it: the type of its values, what it needs or excludes.
-    pub(crate) more: fn(Arg) -> Arg,
+    values: &'static [&'static str],
+    is_repeated: bool,
+    help: &'static str,
+    /// A flag that it cannot be without.
+    needs: Option<&'static str>,
+    /// A flag that it cannot be with.
+    excludes: Option<&'static str>,
+    /// Gives its values their type.
+    typed: fn(Arg) -> Arg,
 }
 
 impl Flag {
@@ -34,8 +36,9 @@ impl Flag {
             values,
             is_repeated: false,
             help,
-            related: &[],
-            more: |arg| arg,
+            needs: None,
+            excludes: None,
+            typed: |arg| arg,
         }
     }
 
@@ -53,21 +56,22 @@ impl Flag {
         }
     }
 
-    pub(crate) const fn more(self, more: fn(Arg) -> Arg) -> Self {
-        Flag { more, ..self }
-    }
-
-    /// The same about another flag.
-    pub(crate) const fn related(
-        self,
-        related: &'static [&'static str],
-        more: fn(Arg) -> Arg,
-    ) -> Self {
+    pub(crate) const fn needs(self, other: &'static str) -> Self {
         Flag {
-            related,
-            more,
+            needs: Some(other),
             ..self
         }
+    }
+
+    pub(crate) const fn excludes(self, other: &'static str) -> Self {
+        Flag {
+            excludes: Some(other),
+            ..self
+        }
+    }
+
+    pub(crate) const fn typed(self, typed: fn(Arg) -> Arg) -> Self {
+        Flag { typed, ..self }
     }
 
     fn arg(&self) -> Arg {
@@ -84,7 +88,13 @@ impl Flag {
         if let Some(short) = self.short {
             arg = arg.short(short);
         }
-        (self.more)(arg)
+        if let Some(other) = self.needs {
+            arg = arg.requires(other);
+        }
+        if let Some(other) = self.excludes {
+            arg = arg.conflicts_with(other);
+        }
+        (self.typed)(arg)
     }
 
     /// Whether some word may be this flag; a word that only looks like it does no harm.
@@ -113,8 +123,8 @@ pub(crate) fn describe_named<'f>(
     let mut described: Vec<&Flag> = flags.clone().filter(|flag| flag.is_named(words)).collect();
     let related: Vec<&str> = described
         .iter()
-        .flat_map(|flag| flag.related)
-        .copied()
+        .flat_map(|flag| [flag.needs, flag.excludes])
+        .flatten()
         .collect();
     let is_new = |flag: &&Flag| related.contains(&flag.long) && !flag.is_named(words);
     described.extend(flags.filter(is_new));
@@ -144,20 +154,12 @@ pub(crate) fn is_set(matches: &ArgMatches, long: &str) -> bool {
     value(matches, long).unwrap_or(false)
 }
 
-/// Where on the command line each value of a flag stands.
-pub(crate) fn places(matches: &ArgMatches, long: &str) -> Vec<usize> {
-    match values::<String>(matches, long).is_empty() {
-        true => Vec::new(),
-        false => matches.indices_of(long).into_iter().flatten().collect(),
-    }
-}
-
-/// Makes a structure of flags a part of a command, by its table `FLAGS` and its function `read`.
+/// Makes a structure of flags a part of a command, by its functions `describe` and `read`.
 macro_rules! by_table {
     ($flags:ty) => {
         impl clap::Args for $flags {
             fn augment_args(command: clap::Command) -> clap::Command {
-                crate::flag::describe(command, &Self::FLAGS)
+                Self::describe(command)
             }
 
             fn augment_args_for_update(command: clap::Command) -> clap::Command {

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 use std::str::FromStr as _;
 
-use clap::{ArgMatches, Args, Subcommand, value_parser};
+use clap::{ArgMatches, Args, Command, Subcommand, value_parser};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use ns_config::CgroupConfig;
@@ -13,7 +13,7 @@ use ns_config::cgroup::Limit;
 use ns_exec::{Container, Kind, MemoryEvent, MemoryEvents, StateDir};
 use serde_json::{Value, json};
 
-use crate::flag::{Flag, by_table, value};
+use crate::flag::{self, Flag, by_table, value};
 use crate::report::{Failure, print};
 
 #[derive(Debug, Subcommand)]
@@ -100,33 +100,33 @@ impl Limits {
             &["BYTES"],
             "Memory: a number of bytes, with k, m or g for powers of 1024, or max",
         )
-        .more(|arg| arg.value_parser(bytes)),
+        .typed(|arg| arg.value_parser(bytes)),
         Flag::new("memory-swap", &["BYTES"], "Memory and swap together")
-            .more(|arg| arg.value_parser(bytes)),
+            .typed(|arg| arg.value_parser(bytes)),
         Flag::new(
             "memory-reservation",
             &["BYTES"],
             "Memory that is protected, or kept to when memory is short",
         )
-        .more(|arg| arg.value_parser(bytes)),
+        .typed(|arg| arg.value_parser(bytes)),
         Flag::new(
             "cpu-shares",
             &["N"],
             "Relative processor time, 2 to 262144; 1024 is usual",
         )
-        .more(|arg| arg.value_parser(value_parser!(u64))),
+        .typed(|arg| arg.value_parser(value_parser!(u64))),
         Flag::new(
             "cpu-quota",
             &["US"],
             "Processor time per period in microseconds, or max",
         )
-        .more(|arg| arg.value_parser(limit)),
+        .typed(|arg| arg.value_parser(limit)),
         Flag::new(
             "cpu-period",
             &["US"],
             "Length of the period in microseconds, 1000 to 1000000",
         )
-        .more(|arg| arg.value_parser(value_parser!(u64))),
+        .typed(|arg| arg.value_parser(value_parser!(u64))),
         Flag::new("cpuset-cpus", &["LIST"], "Processors, such as 0-3,7"),
         Flag::new("cpuset-mems", &["LIST"], "Memory nodes, such as 0"),
         Flag::new(
@@ -134,14 +134,18 @@ impl Limits {
             &["N"],
             "Number of processes and threads, or max",
         )
-        .more(|arg| arg.value_parser(limit)),
+        .typed(|arg| arg.value_parser(limit)),
         Flag::new(
             "blkio-weight",
             &["N"],
             "Relative weight on block devices, 10 to 1000",
         )
-        .more(|arg| arg.value_parser(value_parser!(u16))),
+        .typed(|arg| arg.value_parser(value_parser!(u16))),
     ];
+
+    fn describe(command: Command) -> Command {
+        flag::describe(command, &Self::FLAGS)
+    }
 
     pub(crate) fn read(matches: &ArgMatches) -> Self {
         Limits {
