@@ -2,6 +2,14 @@
 
 use ns_config::CgroupConfig;
 
+/// The file of a v2 group with the controllers that it may use.
+pub(crate) const AVAILABLE: &str = "cgroup.controllers";
+
+/// Whether a file of v2 that lists controllers lists this one.
+pub(crate) fn lists(text: &str, name: &str) -> bool {
+    text.split_whitespace().any(|own| own == name)
+}
+
 /// A resource controller of the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]

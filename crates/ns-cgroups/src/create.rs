@@ -4,7 +4,7 @@ use nix::errno::Errno;
 use ns_config::CgroupConfig;
 
 use crate::{
-    controller::Controller,
+    controller::{AVAILABLE, Controller, lists},
     dir::Dir,
     error::{Error, Kind, Result},
     group::{Made, Member},
@@ -203,12 +203,11 @@ impl Place<'_> {
         if self.wanted.is_empty() {
             return Ok(());
         }
-        let available = base.read("cgroup.controllers")?;
-        let has = |wanted: &&String| available.split_whitespace().any(|own| own == *wanted);
+        let available = base.read(AVAILABLE)?;
         let missing: Vec<&str> = self
             .wanted
             .iter()
-            .filter(|wanted| !has(wanted))
+            .filter(|wanted| !lists(&available, wanted))
             .map(String::as_str)
             .collect();
         if missing.is_empty() {
@@ -216,7 +215,7 @@ impl Place<'_> {
         }
         let call = format!(
             "{:?} has {:?} and lacks {}",
-            base.path_of("cgroup.controllers"),
+            base.path_of(AVAILABLE),
             available.trim(),
             missing.join(", ")
         );
@@ -279,9 +278,7 @@ pub(crate) fn enable(dir: &Dir, wanted: &[String]) -> Result<()> {
         return Ok(());
     }
     let on = dir.read(SUBTREE_CONTROL)?;
-    let off = wanted
-        .iter()
-        .filter(|wanted| !on.split_whitespace().any(|own| own == *wanted));
+    let off = wanted.iter().filter(|wanted| !lists(&on, wanted));
     let words: Vec<String> = off.map(|name| format!("+{name}")).collect();
     if words.is_empty() {
         return Ok(());

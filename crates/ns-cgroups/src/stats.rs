@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use ns_config::stats::CgroupStats;
 
 use crate::{
-    controller::Controller,
+    controller::{AVAILABLE, Controller, lists},
     dir::Dir,
     error::{Error, Kind, Result},
     group::{Cgroup, Member},
@@ -90,7 +90,7 @@ impl Cgroup {
         Ok(stats)
     }
 
-    /// Reads [`Stats::cgroup`] alone, which takes less than half of the time.
+    /// Reads [`Stats::cgroup`] alone, without the files that only the rest of [`Stats`] needs.
     ///
     /// # Errors
     /// Those of [`stats`](Self::stats).
@@ -164,11 +164,11 @@ fn unified_usage(group: &Cgroup, member: &Member, usage: &mut CgroupStats) -> Re
     if is_ours(Controller::Cpu) {
         usage.cpu_stats.throttling_data = cpu.throttling_data;
     }
-    let controllers = member.dir.read(CONTROLLERS)?;
-    if has(&controllers, "memory") {
+    let controllers = member.dir.read(AVAILABLE)?;
+    if lists(&controllers, "memory") {
         usage.memory_stats = memory::unified(read)?;
     }
-    if has(&controllers, "io") {
+    if lists(&controllers, "io") {
         usage.blkio_stats = blkio::unified(read)?;
     }
     Ok(())
@@ -178,15 +178,15 @@ fn unified(member: &Member, stats: &mut Stats) -> Result<()> {
     let dir = &member.dir;
     let read = |file: &str| dir.read_if_present(file);
     stats.pressure = pressure::read(read)?;
-    let controllers = dir.read(CONTROLLERS)?;
-    if has(&controllers, "memory") {
+    let controllers = dir.read(AVAILABLE)?;
+    if lists(&controllers, "memory") {
         stats.swap = memory::unified_swap(read)?;
         stats.memory_counters = memory::unified_counters(read)?;
     }
-    if has(&controllers, "pids") {
+    if lists(&controllers, "pids") {
         stats.pids = pids(read)?;
     }
-    if has(&controllers, "hugetlb") {
+    if lists(&controllers, "hugetlb") {
         stats.hugetlb = hugetlb(dir, "current", |size, read| {
             let events = read(&format!("hugetlb.{size}.events"))?.unwrap_or_default();
             Ok(HugetlbStats {
@@ -197,10 +197,6 @@ fn unified(member: &Member, stats: &mut Stats) -> Result<()> {
         })?;
     }
     Ok(())
-}
-
-fn has(controllers: &str, name: &str) -> bool {
-    controllers.split_whitespace().any(|own| own == name)
 }
 
 fn pids(read: impl Fn(&str) -> Result<Option<String>>) -> Result<Option<PidsStats>> {
@@ -288,7 +284,6 @@ fn malformed(file: &str, text: &str) -> Error {
 }
 
 const STEP: &str = "read statistics";
-const CONTROLLERS: &str = "cgroup.controllers";
 
 #[cfg(test)]
 mod tests {
