@@ -23,16 +23,45 @@ pub(crate) struct Options {
     alive: Vec<u32>,
 }
 
-/// May be as many times slower than there are more containers; one that has ended is looked for in all states.
-const LINEAR: [&str; 2] = ["list", "delete ended"];
-/// Have to stay within these factors; a start pivots, and pivot_root(2) looks at every process of the host.
-const FLAT: [&str; 5] = ["start", "exec", "state", "stats", "delete"];
-const FLAT_PERMILLE: u64 = 1200;
-const START_PERMILLE: u64 = 1500;
+/// A request, and how much slower it may become.
+#[derive(Clone, Copy)]
+struct Request {
+    name: &'static str,
+    /// `many_flat` or `many_start` of docs/numbers.md.
+    permille: u64,
+    /// As many times slower in addition as there are more containers.
+    is_linear: bool,
+}
+
+const REQUESTS: [Request; 7] = [
+    flat("start", 1500),
+    flat("exec", 1200),
+    flat("state", 1200),
+    flat("stats", 1200),
+    flat("delete", 1200),
+    linear("list", 1200),
+    // It is looked for in all states.
+    linear("delete ended", 1200),
+];
+
+const fn flat(name: &'static str, permille: u64) -> Request {
+    Request {
+        name,
+        permille,
+        is_linear: false,
+    }
+}
+
+const fn linear(name: &'static str, permille: u64) -> Request {
+    Request {
+        is_linear: true,
+        ..flat(name, permille)
+    }
+}
 
 /// Medians in microseconds, one per number of containers.
 struct Growth {
-    request: &'static str,
+    request: Request,
     medians_us: Vec<u64>,
 }
 
@@ -43,14 +72,10 @@ pub(super) fn run(options: &Options, workspace: &Workspace) -> Result<ExitCode> 
     // Whoever holds many containers has many descriptors, which each of its clones copies: that is not measured.
     let mut holder = Library::holding(&place, &config, states.path())?;
     let mut library = Library::holding(&place, &config, states.path())?;
-    let mut growths: Vec<_> = FLAT
-        .into_iter()
-        .chain(LINEAR)
-        .map(|request| Growth {
-            request,
-            medians_us: Vec::new(),
-        })
-        .collect();
+    let mut growths = REQUESTS.map(|request| Growth {
+        request,
+        medians_us: Vec::new(),
+    });
     for n_alive in &options.alive {
         // The one of the process that is asked is not counted.
         if *n_alive > 0 {
@@ -85,7 +110,7 @@ fn measure(library: &mut Library, growths: &mut [Growth], n_rounds: u32) -> Resu
     let mut figures = vec![Vec::new(); growths.len()];
     for _ in 0..=n_rounds {
         for (growth, figures) in growths.iter().zip(&mut figures) {
-            figures.push(library.ask(growth.request)?);
+            figures.push(library.ask(growth.request.name)?);
         }
     }
     for (growth, mut figures) in growths.iter_mut().zip(figures) {
@@ -101,15 +126,12 @@ fn measure(library: &mut Library, growths: &mut [Growth], n_rounds: u32) -> Resu
 impl Growth {
     /// The most that it may have grown by, in thousandths.
     fn allowed_permille(&self, alive: &[u32], index: usize) -> u64 {
-        if self.request == "start" {
-            return START_PERMILLE;
-        }
-        if !LINEAR.contains(&self.request) {
-            return FLAT_PERMILLE;
+        if !self.request.is_linear {
+            return self.request.permille;
         }
         // The one that is asked about lives beside them.
         let n_containers = |index: usize| u64::from(alive.get(index).copied().unwrap_or(0)) + 1;
-        FLAT_PERMILLE * n_containers(index) / n_containers(0)
+        self.request.permille * n_containers(index) / n_containers(0)
     }
 
     fn grown_permille(&self, index: usize) -> u64 {
@@ -123,7 +145,7 @@ impl Growth {
     }
 
     fn to_json(&self, alive: &[u32]) -> Value {
-        json!({"name": self.request, "medians_us": self.medians_us,
+        json!({"name": self.request.name, "medians_us": self.medians_us,
             "grown_permille": self.grown_permille(self.medians_us.len().saturating_sub(1)),
             "is_within": self.is_within(alive)})
     }
@@ -134,7 +156,7 @@ fn print(growths: &[Growth], alive: &[u32]) {
     alive.iter().for_each(|number| print!(" {number:>9}"));
     println!(" {:>9}", "growth");
     for growth in growths {
-        print!("{:<14}", growth.request);
+        print!("{:<14}", growth.request.name);
         growth
             .medians_us
             .iter()
@@ -154,8 +176,11 @@ mod tests {
 
     #[test]
     fn growth_is_flat_or_linear() {
-        let growth = |request, medians_us: &[u64]| Growth {
-            request,
+        let growth = |name, medians_us: &[u64]| Growth {
+            request: *REQUESTS
+                .iter()
+                .find(|request| request.name == name)
+                .unwrap(),
             medians_us: medians_us.to_vec(),
         };
         let alive = [0, 9];
